@@ -1,0 +1,1 @@
+"""The shared language: events, commands and payloads. Imports no service."""

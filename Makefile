@@ -1,0 +1,53 @@
+PYTHON ?= python3
+BIN := .venv/bin
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help run test test-fast test-long check bench lock schemas clean
+
+help:  ## Says what each target does
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+.venv/.run: requirements.lock pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "installing the locked packages …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/.dev: requirements-dev.lock .venv/.run
+	@echo "installing the locked tools …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@touch $@
+
+run: .venv/.run  ## The whole system on this machine, with a demonstration
+	@$(BIN)/zoeklicht run --demo $(ARGS)
+
+test: .venv/.dev  ## Every test, on a real PostgreSQL and a real Apache Kafka
+	@$(BIN)/python -m pytest $(ARGS)
+
+test-fast: .venv/.dev  ## The unit tests alone
+	@$(BIN)/python -m pytest tests/unit $(ARGS)
+
+test-long: .venv/.dev  ## The tests that take minutes, too
+	@$(BIN)/python -m pytest -m "long or not long" $(ARGS)
+
+check: .venv/.dev  ## Lint, format, types, import rules, schema drift
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python -m schemas.generate --check
+
+bench: .venv/.dev  ## Measure on this machine; the last result stays in bench/results
+	@$(BIN)/python bench/way.py $(ARGS)
+
+schemas: .venv/.dev  ## Write JSON Schemas and AsyncAPI from the models
+	@$(BIN)/python -m schemas.generate
+
+lock: .venv/.dev  ## Renew the locks (hashes, no addresses)
+	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header pyproject.toml -o requirements.lock
+	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+
+clean:  ## Remove what was built, not the data
+	@rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,1 @@
+"""The event store, which is the store of record, and the relay that distributes it."""

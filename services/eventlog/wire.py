@@ -1,0 +1,79 @@
+"""How an event travels: CloudEvents 1.0 in Kafka binary mode, attributes as `ce_` headers, JSON in the value."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from schemas.upcasters import read
+from schemas.vocabulary import Mode, Origin
+from services.eventlog.store import Cause, EventStoreError, Recorded
+
+SOURCE = "urn:zoeklicht"
+Header = tuple[str, bytes]
+
+
+class WireError(EventStoreError):
+    """A message is not an event of this system."""
+
+
+def headers(row: Mapping[str, Any]) -> list[Header]:
+    """The `ce_` headers of a row of the log."""
+    values: dict[str, Any] = {
+        "specversion": "1.0",
+        "id": row["event_id"],
+        "source": SOURCE,
+        "type": row["type"],
+        "subject": row["subject"],
+        "time": row["time"].isoformat(),
+        "stream": row["stream"],
+        "streamversion": row["version"],
+        "recordedtime": row["recorded_time"].isoformat(),
+        "importedtime": row["imported_time"].isoformat() if row["imported_time"] else None,
+        "correlationid": row["correlation_id"],
+        "causationid": row["causation_id"],
+        "actor": row["actor"],
+        "traceparent": row["traceparent"],
+        "origin": row["origin"],
+        "mode": row["mode"],
+    }
+    found = [(f"ce_{name}", str(value).encode()) for name, value in values.items() if value is not None]
+    return [*found, ("content-type", b"application/json")]
+
+
+def attributes(headers: Iterable[Header] | Mapping[str, bytes]) -> dict[str, str]:
+    """The CloudEvents attributes, without reading the value: enough to skip an event, or to quarantine a poison one."""
+    pairs = headers.items() if isinstance(headers, Mapping) else headers
+    try:
+        return {name[3:]: value.decode() for name, value in pairs if name.startswith("ce_")}
+    except UnicodeDecodeError as error:
+        raise WireError("a header is not UTF-8") from error
+
+
+def event(attributes: Mapping[str, str], value: bytes) -> Recorded:
+    """The event of a message. Raises WireError, UnknownEventTypeError, or pydantic's ValidationError."""
+    try:
+        imported = attributes.get("importedtime")
+        return Recorded(
+            stream=attributes["stream"],
+            version=int(attributes["streamversion"]),
+            event_id=UUID(attributes["id"]),
+            type=attributes["type"],
+            subject=attributes["subject"],
+            time=datetime.fromisoformat(attributes["time"]),
+            recorded_time=datetime.fromisoformat(attributes["recordedtime"]),
+            imported_time=datetime.fromisoformat(imported) if imported else None,
+            cause=Cause(
+                actor=attributes["actor"],
+                correlation_id=attributes["correlationid"],
+                causation_id=attributes.get("causationid"),
+                traceparent=attributes.get("traceparent"),
+                origin=Origin(attributes["origin"]),
+                mode=Mode(attributes["mode"]),
+            ),
+            data=read(attributes["type"], orjson.loads(value)),
+        )
+    except (KeyError, orjson.JSONDecodeError) as error:
+        raise WireError("a message lacks an attribute or is not JSON") from error

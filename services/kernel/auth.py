@@ -1,0 +1,111 @@
+"""Who is calling: bearer tokens, of which only a fingerprint is kept, and what a route demands."""
+
+import hashlib
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated
+
+from fastapi import Depends, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from services.kernel.postgres import Connection, Pool
+from services.kernel.problems import ForbiddenError, UnauthorizedError
+
+_bearer = HTTPBearer(auto_error=False, description="A token of this installation, or of a partner")
+
+
+class Role(StrEnum):
+    """What somebody is here for."""
+
+    OPERATOR = "operator"
+    COORDINATOR = "coordinator"
+    ADMIN = "admin"
+    VIEWER = "viewer"
+    PARTNER = "partner"
+
+
+STAFF = (Role.OPERATOR, Role.COORDINATOR, Role.ADMIN)
+"""Who may see identities."""
+LEADS = (Role.COORDINATOR, Role.ADMIN)
+EVERYONE_INSIDE = (*STAFF, Role.VIEWER)
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who calls. `name` is the person or, for a partner, its id."""
+
+    name: str
+    role: Role
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode()).digest()
+
+
+async def issue_token(
+    connection: Connection, principal: str, role: Role, *, expires_at: datetime | None = None
+) -> str:
+    """A new token; it can be read only now."""
+    token = f"zl_{secrets.token_urlsafe(32)}"
+    await connection.execute(
+        "insert into kernel.token (digest, principal, role, expires_at) values ($1, $2, $3, $4)",
+        _digest(token),
+        principal,
+        role,
+        expires_at,
+    )
+    return token
+
+
+async def adopt_token(connection: Connection, token: str, principal: str, role: Role) -> None:
+    """Registers a token made elsewhere; twice is as good as once."""
+    await connection.execute(
+        "insert into kernel.token (digest, principal, role) values ($1, $2, $3) on conflict (digest) do nothing",
+        _digest(token),
+        principal,
+        role,
+    )
+
+
+async def revoke_tokens(connection: Connection, principal: str) -> None:
+    """No token of this principal is valid any more."""
+    await connection.execute(
+        "update kernel.token set revoked_at = clock_timestamp() where principal = $1 and revoked_at is null",
+        principal,
+    )
+
+
+async def identify(pool: Pool, token: str) -> Principal | None:
+    """Whose token it is; None when unknown, expired or revoked."""
+    row = await pool.fetchrow(
+        "select principal, role from kernel.token where digest = $1 and revoked_at is null"
+        " and (expires_at is null or expires_at > clock_timestamp())",
+        _digest(token),
+    )
+    return Principal(row["principal"], Role(row["role"])) if row else None
+
+
+def require(*roles: Role) -> Callable[..., Awaitable[Principal]]:
+    """A dependency that lets only these roles in: 401 for nobody, 403 for others."""
+
+    async def principal(
+        request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+    ) -> Principal:
+        caller = await identify(request.app.state.auth_pool, credentials.credentials) if credentials else None
+        if caller is None:
+            raise UnauthorizedError(
+                "token",
+                "send a valid token as 'Authorization: Bearer …'",
+                headers={"WWW-Authenticate": "Bearer"},
+            )
+        if caller.role not in roles:
+            allowed = ", ".join(roles)
+            raise ForbiddenError("role", f"this call is for: {allowed}; ask one of them")
+        request.state.principal = caller
+        return caller
+
+    principal.roles = roles  # type: ignore[attr-defined]  # a test reads what each route demands
+    return principal

@@ -1,0 +1,173 @@
+"""The HTTP edge: limits, correlation, and errors as problem documents that never repeat a value."""
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+from uuid import uuid4
+
+import orjson
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+
+from services.kernel.idempotency import AnsweredBefore, answered_before
+from services.kernel.problems import Problem, TooLargeError
+
+MAX_BODY_BYTES = 64 * 1024
+PROBLEM_JSON = "application/problem+json"
+
+log = structlog.get_logger()
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+
+def problem_response(problem: Problem) -> Response:
+    """The problem as an answer."""
+    return Response(orjson.dumps(problem.document()), problem.status, problem.headers, PROBLEM_JSON)
+
+
+def _plain(status: int, rule: str, detail: str, **extra: Any) -> Response:
+    body = {
+        "type": f"urn:zoeklicht:problem:{rule}",
+        "title": detail,
+        "status": status,
+        "detail": detail,
+        "rule": rule,
+    }
+    return Response(orjson.dumps({**body, **extra}), status, media_type=PROBLEM_JSON)
+
+
+def _on_problem(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, Problem)  # noqa: S101 - registered for this type alone
+    return problem_response(error)
+
+
+def field_errors(errors: Any) -> list[dict[str, str]]:
+    """Path and rule of each wrong field, without the value; a field's name is kept only when it is one of ours."""
+    found = []
+    for item in errors:
+        path = [str(part) for part in item["loc"]]
+        if item["type"] == "extra_forbidden":
+            path[-1] = path[-1][:40]
+        message = item["msg"] if item["type"] != "json_invalid" else "not valid JSON"
+        found.append({"field": ".".join(path), "rule": item["type"], "detail": message})
+    return found
+
+
+def _on_invalid(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this type alone
+    if any(item["type"] == "json_invalid" for item in error.errors()):
+        return _plain(400, "malformed-json", "the body is not valid JSON; check quotes, commas and brackets")
+    errors = field_errors(error.errors())
+    fields = ", ".join(item["field"] for item in errors)
+    return _plain(422, "content", f"correct these fields and send it again: {fields}", errors=errors)
+
+
+def _on_http(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for this type alone
+    return _plain(error.status_code, "http", str(error.detail))
+
+
+def _on_crash(request: Request, error: Exception) -> Response:
+    log.error("unexpected error", method=request.method, exc_info=error)
+    return _plain(500, "internal", "our fault: it is logged; try again, and tell us the x-correlation-id")
+
+
+class EdgeMiddleware:
+    """Refuses bodies over the limit, gives every request a correlation id, and logs method, route and status."""
+
+    def __init__(self, app: Any, max_body: int = MAX_BODY_BYTES) -> None:
+        self._app = app
+        self._max_body = max_body
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """One request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        given = headers.get(b"x-correlation-id", b"").decode("ascii", "ignore")
+        correlation = given if given.replace("-", "").isalnum() and len(given) <= 64 else str(uuid4())  # noqa: PLR2004
+        structlog.contextvars.bind_contextvars(correlation_id=correlation)
+        upload = headers.get(b"content-type", b"").startswith(b"multipart/")
+        declared = headers.get(b"content-length", b"0")
+        limit = None if upload else self._max_body
+        if limit is not None and (not declared.isdigit() or int(declared) > limit):
+            await _too_large()(scope, receive, send)
+            return
+        tagged = _tagged(send, correlation)
+        if limit is None or b"content-length" in headers or b"transfer-encoding" not in headers:
+            await self._app(scope, receive, tagged)
+            return
+        body = await _bounded(receive, limit)
+        if body is None:
+            await _too_large()(scope, receive, send)
+            return
+        await self._app(scope, _replay(body, receive), tagged)
+
+
+def _too_large() -> Response:
+    return problem_response(
+        TooLargeError("body-size", f"a body holds at most {MAX_BODY_BYTES} bytes; send less")
+    )
+
+
+def _tagged(send: Send, correlation: str) -> Send:
+    async def tagged(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [
+                *message.get("headers", []),
+                (b"x-correlation-id", correlation.encode()),
+                (b"x-content-type-options", b"nosniff"),
+            ]
+        await send(message)
+
+    return tagged
+
+
+async def _bounded(receive: Receive, limit: int) -> bytes | None:
+    """A chunked body, whole; None as soon as it is over the limit."""
+    parts = bytearray()
+    while True:
+        message = await receive()
+        parts += message.get("body", b"")
+        if len(parts) > limit:
+            return None
+        if not message.get("more_body"):
+            return bytes(parts)
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    sent = False
+
+    async def replay() -> Message:
+        nonlocal sent
+        if sent:
+            return await receive()
+        sent = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return replay
+
+
+def harden(app: FastAPI) -> None:
+    """Gives an application the edge that every service shares."""
+    app.add_exception_handler(Problem, _on_problem)
+    app.add_exception_handler(AnsweredBefore, answered_before)
+    app.add_exception_handler(RequestValidationError, _on_invalid)
+    app.add_exception_handler(HTTPException, _on_http)
+    app.add_exception_handler(Exception, _on_crash)
+    app.add_middleware(EdgeMiddleware)
+
+
+def if_match(request: Request) -> int | None:
+    """The version of an `If-Match: "<version>"` header; None when absent or `*`."""
+    value = request.headers.get("if-match")
+    if value is None or value.strip() == "*":
+        return None
+    text = value.strip().strip('"')
+    # Something that never was a version matches nothing: 412, as for any other stale one.
+    return int(text) if text.isdecimal() and len(text) < 19 else -1  # noqa: PLR2004 - a bigint's digits

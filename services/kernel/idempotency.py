@@ -1,0 +1,115 @@
+"""Idempotency-Key: the same key and body give the first answer again; the row commits with the work itself."""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from fastapi import Request
+from fastapi.responses import Response
+
+from schemas.base import Sealed
+from services.kernel.postgres import Connection, Pool
+from services.kernel.problems import ConflictError, InvalidError
+from services.kernel.vault import blind, derive, seal, unseal
+
+KEPT = "7 days"
+_KEY_FORM = re.compile(r"^[\x21-\x7e]{1,200}$")
+
+
+class AnsweredBefore(Exception):  # noqa: N818 - not an error: the answer is there already
+    """Another request with this key committed first; carries its answer."""
+
+    def __init__(self, status: int, answer: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.status = status
+        self.answer = answer
+
+
+@dataclass(frozen=True, slots=True)
+class Idempotency:
+    """One key of one principal on one route, with the fingerprint of the body."""
+
+    principal: str
+    route: str
+    key: str
+    body: bytes
+    secret: bytes
+
+    async def replay(self, source: Pool | Connection) -> None:
+        """Raises AnsweredBefore when the work is done already; InvalidError when the body differs."""
+        row = await source.fetchrow(
+            "select body, status, answer from kernel.idempotency where principal = $1 and route = $2 and key = $3"
+            f" and created_at > clock_timestamp() - interval '{KEPT}'",
+            self.principal,
+            self.route,
+            self.key,
+        )
+        if row is None:
+            return
+        if row["body"] != self.body:
+            raise InvalidError(
+                "idempotency-key", "this Idempotency-Key was used with another body; take a new key"
+            )
+        answer = unseal(Sealed.model_validate_json(row["answer"]), self.secret, self._bound_to)
+        raise AnsweredBefore(row["status"], answer)
+
+    async def claim(self, connection: Connection) -> None:
+        """First thing in the transaction of the work: takes no transaction id, so it may precede stream locks.
+
+        Raises ConflictError while another request with this key is at work, AnsweredBefore when it is done.
+        """
+        number = int.from_bytes(hashlib.sha256(self._bound_to).digest()[:8], signed=True)
+        if not await connection.fetchval("select pg_try_advisory_xact_lock($1)", number):
+            raise ConflictError(
+                "idempotency-in-flight",
+                "a request with this Idempotency-Key is being worked on; try again in a second",
+                headers={"Retry-After": "1"},
+            )
+        await self.replay(connection)
+
+    async def remember(self, connection: Connection, status: int, answer: Mapping[str, Any]) -> None:
+        """Keeps the answer, sealed, in the transaction of the work."""
+        box = seal("idempotency", self.secret, dict(answer), self._bound_to)
+        await connection.execute(
+            "insert into kernel.idempotency (principal, route, key, body, status, answer) values ($1,$2,$3,$4,$5,$6)"
+            " on conflict (principal, route, key) do update"
+            " set body = excluded.body, status = excluded.status, answer = excluded.answer,"
+            " created_at = clock_timestamp()",
+            self.principal,
+            self.route,
+            self.key,
+            self.body,
+            status,
+            box.model_dump_json(),
+        )
+
+    @property
+    def _bound_to(self) -> bytes:
+        return f"{self.principal}|{self.route}|{self.key}".encode()
+
+
+async def idempotency_of(request: Request) -> Idempotency | None:
+    """A dependency, to be declared after `require(…)`: the request's key, or None when it carries none."""
+    key = request.headers.get("idempotency-key")
+    if key is None:
+        return None
+    if not _KEY_FORM.match(key):
+        raise InvalidError("idempotency-key", "an Idempotency-Key is 1 to 200 visible ASCII characters")
+    secret = derive(request.app.state.master_key, "idempotency")
+    body = blind(secret, (await request.body()).hex())
+    return Idempotency(
+        request.state.principal.name, f"{request.method} {request.url.path}", key, body, secret
+    )
+
+
+def answered_before(_request: Request, before: Exception) -> Response:
+    """Gives the first answer again."""
+    assert isinstance(before, AnsweredBefore)  # noqa: S101 - registered for this type alone
+    headers = {"Idempotency-Replayed": "true"}
+    version = before.answer.get("version")
+    if version is not None:
+        headers["ETag"] = f'"{version}"'
+    return Response(orjson.dumps(before.answer), before.status, headers, "application/json")

@@ -1,0 +1,106 @@
+"""Kafka: the client settings that lose nothing (aiokafka's own defaults do), topics, headers."""
+
+import ssl
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import TopicAlreadyExistsError, for_code
+
+from services.kernel.settings import Settings
+
+MAX_MESSAGE_BYTES = 4 * 1024 * 1024
+RETENTION_MS = 14 * 24 * 3600 * 1000
+
+Headers = Sequence[tuple[str, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class TopicIdentity:
+    """Which cluster and which incarnation of a topic: an offset or position means nothing elsewhere."""
+
+    cluster_id: str
+    topic_ids: dict[str, str]
+
+
+def client_settings(settings: Settings) -> dict[str, Any]:
+    """What every aiokafka client of this installation needs to connect."""
+    secure = settings.kafka_security_protocol in {"SSL", "SASL_SSL"}
+    password = settings.kafka_sasl_password
+    return {
+        "bootstrap_servers": settings.kafka_bootstrap_servers,
+        "security_protocol": settings.kafka_security_protocol,
+        "ssl_context": ssl.create_default_context(cafile=settings.kafka_ssl_cafile) if secure else None,
+        "sasl_mechanism": settings.kafka_sasl_mechanism or "PLAIN",
+        "sasl_plain_username": settings.kafka_sasl_username,
+        "sasl_plain_password": password.get_secret_value() if password else None,
+    }
+
+
+def producer(settings: Settings) -> AIOKafkaProducer:
+    """An idempotent producer that waits for all in-sync replicas. Only the relay may hold one."""
+    return AIOKafkaProducer(
+        **client_settings(settings),
+        acks="all",
+        enable_idempotence=True,
+        max_request_size=MAX_MESSAGE_BYTES,
+        linger_ms=0,
+        request_timeout_ms=15_000,
+    )
+
+
+def consumer(settings: Settings, *, group: str | None = None) -> AIOKafkaConsumer:
+    """A consumer that commits nothing by itself and starts at the beginning where it knows no offset."""
+    return AIOKafkaConsumer(
+        **client_settings(settings),
+        group_id=settings.topic(group) if group else None,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        max_partition_fetch_bytes=MAX_MESSAGE_BYTES,
+        fetch_max_bytes=4 * MAX_MESSAGE_BYTES,
+        session_timeout_ms=10_000,
+        heartbeat_interval_ms=2_000,
+        rebalance_timeout_ms=15_000,
+        metadata_max_age_ms=10_000,
+    )
+
+
+async def create_topics(settings: Settings, names: Sequence[str]) -> list[str]:
+    """Creates the topics that are missing, as the settings say; returns those it created."""
+    admin = AIOKafkaAdminClient(**client_settings(settings))
+    await admin.start()
+    try:
+        present = set(await admin.list_topics())
+        missing = [name for name in map(settings.topic, names) if name not in present]
+        if missing:
+            answer = await admin.create_topics([_new_topic(settings, name) for name in missing])
+            for topic, code, *_ in answer.topic_errors:
+                if code and for_code(code) is not TopicAlreadyExistsError:
+                    raise for_code(code)(f"topic {topic} could not be created")
+        return missing
+    finally:
+        await admin.close()
+
+
+def _new_topic(settings: Settings, name: str) -> NewTopic:
+    replication = settings.topic_replication
+    return NewTopic(
+        name=name,
+        num_partitions=settings.topic_partitions,
+        replication_factor=replication,
+        topic_configs={
+            "max.message.bytes": str(MAX_MESSAGE_BYTES),
+            "retention.ms": str(RETENTION_MS),
+            "min.insync.replicas": str(max(1, replication - 1)),
+            "cleanup.policy": "delete",
+        },
+    )
+
+
+async def end_offsets(client: AIOKafkaConsumer, topics: Sequence[str]) -> dict[tuple[str, int], int]:
+    """The end of each partition of these topics."""
+    partitions = [TopicPartition(t, p) for t in topics for p in (client.partitions_for_topic(t) or ())]
+    ends = await client.end_offsets(partitions)
+    return {(tp.topic, tp.partition): offset for tp, offset in ends.items()}

@@ -1,0 +1,173 @@
+"""Settings from the environment. A wrong one stops the start with its name and what is allowed."""
+
+import base64
+import binascii
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit, urlunsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from services.kernel.errors import ZoeklichtError
+
+MASTER_KEY_BYTES = 32
+
+
+class SettingsError(ZoeklichtError):
+    """A setting is missing or wrong; the message names it and says what is allowed."""
+
+
+class Settings(BaseSettings):
+    """Every setting, with its unit. Names without prefix are the usual ones of PostgreSQL and Kafka."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="ZOEKLICHT_", extra="ignore", hide_input_in_errors=True, populate_by_name=True
+    )
+
+    database_url: SecretStr = Field(validation_alias=AliasChoices("DATABASE_URL", "database_url"))
+    vault_database_url: SecretStr | None = None
+    """The database of the keys; by default the database `vault` on the same server."""
+    kafka_bootstrap_servers: str = Field(
+        validation_alias=AliasChoices("KAFKA_BOOTSTRAP_SERVERS", "kafka_bootstrap_servers"),
+        pattern=r"^[^,:/\s]+:\d+(,[^,:/\s]+:\d+)*$",
+    )
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        default="PLAINTEXT",
+        validation_alias=AliasChoices("KAFKA_SECURITY_PROTOCOL", "kafka_security_protocol"),
+    )
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = Field(
+        default=None, validation_alias=AliasChoices("KAFKA_SASL_MECHANISM", "kafka_sasl_mechanism")
+    )
+    kafka_sasl_username: str | None = Field(
+        default=None, validation_alias=AliasChoices("KAFKA_SASL_USERNAME", "kafka_sasl_username")
+    )
+    kafka_sasl_password: SecretStr | None = Field(
+        default=None, validation_alias=AliasChoices("KAFKA_SASL_PASSWORD", "kafka_sasl_password")
+    )
+    kafka_ssl_cafile: Path | None = Field(
+        default=None, validation_alias=AliasChoices("KAFKA_SSL_CAFILE", "kafka_ssl_cafile")
+    )
+    topic_prefix: Annotated[str, Field(pattern=r"^[a-z0-9.-]*$", max_length=40)] = ""
+    """Before every topic and consumer group, so that installations can share a cluster."""
+    topic_partitions: Annotated[int, Field(ge=1, le=1000)] = 12
+    topic_replication: Annotated[int, Field(ge=1, le=9)] = 1
+    master_key: SecretStr
+    """32 bytes in base64; wraps the keys of children, cases and alerts."""
+    calendar: str = "Europe/Brussels"
+    policy: Path | None = None
+    """A campaign policy in TOML; by default the one that ships with intake."""
+    rules: Path | None = None
+    """A folder of criteria rules in TOML beside those that ship with criteria."""
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    public_url: str | None = None
+    """How partners reach us, for `receipts_url`; by default http://host:port."""
+    partner_hosts: Annotated[frozenset[str], NoDecode] = frozenset()
+    """host:port of every partner that may be written to, separated by commas."""
+    allow_loopback_partners: bool = False
+    """Adds http and any loopback port: for demonstrations and tests."""
+    delivery_timeout_s: Annotated[float, Field(gt=0, le=60)] = 10.0
+    lease_s: Annotated[float, Field(gt=0, le=600)] = 30.0
+    standby_linger_s: Annotated[float, Field(ge=0, le=3600)] = 600.0
+    """A case must stay not worrying this long before its standby alert is withdrawn."""
+    pool_size: Annotated[int, Field(ge=1, le=100)] = 5
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @field_validator("partner_hosts", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        hosts = frozenset(part.strip().lower() for part in value.split(",") if part.strip())
+        if any(not host.rpartition(":")[2].isdigit() for host in hosts):
+            raise ValueError("write host:port, separated by commas")
+        return hosts
+
+    @field_validator("calendar")
+    @classmethod
+    def _known_calendar(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError) as error:
+            raise ValueError("write a time zone of the IANA database, such as Europe/Brussels") from error
+        return value
+
+    @field_validator("database_url", "vault_database_url")
+    @classmethod
+    def _postgres(cls, value: SecretStr | None) -> SecretStr | None:
+        if value and urlsplit(value.get_secret_value()).scheme not in {"postgresql", "postgres"}:
+            raise ValueError("write postgresql://user:password@host:port/database")
+        return value
+
+    @field_validator("master_key")
+    @classmethod
+    def _whole_key(cls, value: SecretStr) -> SecretStr:
+        try:
+            size = len(base64.b64decode(value.get_secret_value(), validate=True))
+        except binascii.Error:
+            size = 0
+        if size != MASTER_KEY_BYTES:
+            raise ValueError("write 32 random bytes in base64, for example from: openssl rand -base64 32")
+        return value
+
+    @field_validator("lease_s")
+    @classmethod
+    def _long_lease(cls, value: float, info: object) -> float:
+        timeout = getattr(info, "data", {}).get("delivery_timeout_s", 10.0)
+        if value < 3 * timeout:
+            raise ValueError(
+                "at least three times ZOEKLICHT_DELIVERY_TIMEOUT_S, or a slow answer outlives its lease"
+            )
+        return value
+
+    @cached_property
+    def master_key_bytes(self) -> bytes:
+        """The master key itself."""
+        return base64.b64decode(self.master_key.get_secret_value())
+
+    @cached_property
+    def zone(self) -> ZoneInfo:
+        """The installation's calendar."""
+        return ZoneInfo(self.calendar)
+
+    @property
+    def vault_url(self) -> str:
+        """Where the keys live."""
+        if self.vault_database_url:
+            return self.vault_database_url.get_secret_value()
+        parts = urlsplit(self.database_url.get_secret_value())
+        return urlunsplit(parts._replace(path="/vault"))
+
+    @property
+    def base_url(self) -> str:
+        """How others reach this installation."""
+        return self.public_url or f"http://{self.host}:{self.port}"
+
+    def topic(self, name: str) -> str:
+        """The topic's name in this installation."""
+        return self.topic_prefix + name
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Settings of this process.
+
+    Raises SettingsError: one line per wrong setting with its name and what is allowed, never its value.
+    """
+    try:
+        return Settings(**overrides)  # type: ignore[arg-type]
+    except ValidationError as error:
+        raise SettingsError("\n".join(_explain(dict(item)) for item in error.errors())) from None
+
+
+def _explain(item: dict[str, object]) -> str:
+    location = item["loc"]
+    name = str(location[0]) if isinstance(location, tuple) and location else "setting"
+    field = Settings.model_fields.get(name)
+    if field is not None and field.validation_alias is None:
+        name = f"ZOEKLICHT_{name.upper()}"
+    if item["type"] == "missing":
+        return f"{name} is not set; set it in the environment"
+    return f"{name} is wrong: {item['msg']}"
