@@ -39,6 +39,9 @@ _SETTINGS = {
     "share.coordinator.state.topic.num.partitions": "4",
     "group.initial.rebalance.delay.ms": "0",
     "auto.create.topics.enable": "false",
+    # A killed broker may only come back when its old session is over: 9 s by default, in vain on one node.
+    "broker.session.timeout.ms": "3000",
+    "broker.heartbeat.interval.ms": "500",
     # Topics allow 4 MiB; a broker limit below would refuse them.
     "message.max.bytes": str(4 * _MIB),
     "replica.fetch.max.bytes": str(4 * _MIB),

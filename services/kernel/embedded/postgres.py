@@ -60,7 +60,12 @@ _SETTINGS = {
     "log_parameter_max_length": "0",
 }
 
-_CREATE = "SELECT format('CREATE DATABASE %I', name) FROM (VALUES {rows}) AS wanted (name)\nWHERE name NOT IN (SELECT datname FROM pg_database)\n\\gexec\n"
+_CREATE = """\
+SELECT format('CREATE DATABASE %I', name)
+FROM (VALUES {rows}) AS wanted (name)
+WHERE name NOT IN (SELECT datname FROM pg_database)
+\\gexec
+"""
 
 
 class EmbeddedPostgres(EmbeddedServer):
