@@ -2,7 +2,6 @@
 
 import ssl
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -15,14 +14,6 @@ MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 RETENTION_MS = 14 * 24 * 3600 * 1000
 
 Headers = Sequence[tuple[str, bytes]]
-
-
-@dataclass(frozen=True, slots=True)
-class TopicIdentity:
-    """Which cluster and which incarnation of a topic: an offset or position means nothing elsewhere."""
-
-    cluster_id: str
-    topic_ids: dict[str, str]
 
 
 def client_settings(settings: Settings) -> dict[str, Any]:

@@ -31,6 +31,8 @@ class Migration:
 def migrations_of(package: str) -> list[Migration]:
     """The migrations in the folder `migrations` of a package, in order of their numbers."""
     folder = resources.files(package).joinpath("migrations")
+    if not folder.is_dir():
+        return []
     files = sorted((f for f in folder.iterdir() if f.name.endswith(".sql")), key=lambda f: f.name)
     return [Migration(package, f.name, f.read_text(encoding="utf-8")) for f in files]
 

@@ -1,0 +1,1 @@
+"""The command `zoeklicht`: composition of everything on one machine."""

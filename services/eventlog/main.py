@@ -1,0 +1,40 @@
+"""The relay as a process."""
+
+import asyncpg
+
+from schemas.events import TOPICS
+from services.eventlog.relay import Relay
+from services.kernel.kafka import producer
+from services.kernel.service import Runtime, run_service
+from services.kernel.topic_identity import topic_identity
+
+STANDBY_S = 1.0
+
+
+async def _main(runtime: Runtime) -> None:
+    settings = runtime.settings
+    # Not from the pool: the session lock and LISTEN belong to one connection for the whole life of the relay.
+    connection = await asyncpg.connect(
+        settings.database_url.get_secret_value(), server_settings={"application_name": "zoeklicht-relay-tail"}
+    )
+    sender = producer(settings)
+    relay = Relay(connection, sender, settings)
+    try:
+        while not await relay.become_active():
+            runtime.progress = {"state": "standby"}
+            runtime.ready = True
+            await runtime.pause(STANDBY_S)
+            if runtime.stop.is_set():
+                return
+        await sender.start()
+        await relay.begin(await topic_identity(settings, TOPICS))
+        runtime.ready = True
+        await relay.run(runtime.stop)
+    finally:
+        await sender.stop()
+        await connection.close()
+
+
+def main() -> int:
+    """Runs the relay until it is told to stop."""
+    return run_service("relay", _main)

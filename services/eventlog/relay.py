@@ -1,0 +1,181 @@
+"""The relay: the one process that writes to Kafka. At least once, in the order of the log, nothing lost."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import orjson
+import structlog
+from aiokafka import AIOKafkaProducer
+
+from schemas.events import TOPICS
+from services.eventlog.store import CHANNEL, EventStoreError
+from services.eventlog.wire import headers
+from services.kernel.postgres import Connection, queries
+from services.kernel.settings import Settings
+from services.kernel.topic_identity import TopicIdentity
+
+BATCH = 500
+POLL_S = 0.5
+REWIND = timedelta(hours=1)
+"""Kafka does not fsync each write: after an unclean stop, what it acknowledged lately is sent again."""
+_ACTIVE_LOCK = 116_001
+
+_SQL = queries("services.eventlog")
+log = structlog.get_logger()
+
+
+class RelayError(EventStoreError):
+    """The relay cannot go on."""
+
+
+class AnotherRelayError(RelayError):
+    """The checkpoint moved under us: another relay is at work."""
+
+
+class RestoredDatabaseError(RelayError):
+    """Transaction ids started again below stored ones, as after a logical restore."""
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A point of the log. Order: (epoch, transaction, position)."""
+
+    epoch: int = 0
+    transaction_id: str = "0"
+    position: int = 0
+
+    @classmethod
+    def of(cls, row: Any) -> "Point":
+        """The point of a row that has the three columns."""
+        return cls(row["epoch"], row["transaction_id"], row["position"])
+
+    @property
+    def key(self) -> tuple[int, int, int]:
+        """For comparing."""
+        return self.epoch, int(self.transaction_id), self.position
+
+
+async def head(source: Any) -> Point:
+    """The last event that a reader may see now."""
+    row = await source.fetchrow(_SQL["head"])
+    return Point.of(row) if row else Point()
+
+
+async def position(source: Any) -> Point:
+    """How far the relay has come."""
+    row = await source.fetchrow(_SQL["checkpoint"])
+    return Point.of(row) if row else Point()
+
+
+class Relay:
+    """Reads committed events and sends them, one batch at a time.
+
+    `connection` is held for the relay's whole life: its session lock is what makes this relay the active one.
+    """
+
+    def __init__(self, connection: Connection, producer: AIOKafkaProducer, settings: Settings) -> None:
+        self._connection = connection
+        self._producer = producer
+        self._topics = {name: settings.topic(name) for name in TOPICS}
+        self._hint = asyncio.Event()
+        self._at = Point()
+        self.sent = 0
+
+    async def become_active(self) -> bool:
+        """Takes the session lock; False while another relay holds it."""
+        return bool(await self._connection.fetchval("select pg_try_advisory_lock($1)", _ACTIVE_LOCK))
+
+    async def begin(self, identity: TopicIdentity) -> None:
+        """Finds where to go on: at the checkpoint, an hour back after an unclean stop, at 0 on another cluster.
+
+        Raises RestoredDatabaseError when stored transaction ids are not below the server's next one.
+        """
+        check = await self._connection.fetchrow(_SQL["next_transaction"])
+        if check["beyond"]:
+            raise RestoredDatabaseError(
+                "the database was restored and counts transactions anew: run `zoeklicht migrate --new-epoch` once"
+            )
+        row = await self._connection.fetchrow(_SQL["checkpoint"])
+        topics = orjson.dumps(identity.topic_ids, option=orjson.OPT_SORT_KEYS).decode()
+        same = (
+            row is not None
+            and row["cluster_id"] == identity.cluster_id
+            and orjson.loads(row["topic_ids"]) == identity.topic_ids
+        )
+        if not same:
+            await self._connection.execute(_SQL["checkpoint_start"], identity.cluster_id, topics)
+        elif not row["clean_stop"]:
+            await self._rewind()
+        await self._connection.execute(_SQL["checkpoint_close"], False)
+        self._at = Point.of(await self._connection.fetchrow(_SQL["checkpoint"]))
+        await self._connection.add_listener(CHANNEL, lambda *_: self._hint.set())
+        log.info("relay begins", same_cluster=same, position=self._at.position)
+
+    async def _rewind(self) -> None:
+        before = Point.of(await self._connection.fetchrow(_SQL["checkpoint"]))
+        async with self._connection.transaction():
+            await self._connection.execute(_SQL["checkpoint_rewind"], REWIND)
+            after = Point.of(await self._connection.fetchrow(_SQL["checkpoint"]))
+            if after.key > before.key:  # never forward: what lies between was never sent
+                await self._connection.execute(
+                    "update eventlog.relay_checkpoint set epoch = $1, transaction_id = $2::text::xid8, position = $3",
+                    before.epoch,
+                    before.transaction_id,
+                    before.position,
+                )
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Sends until asked to stop. NOTIFY is a hint, polling the guarantee."""
+        while not stop.is_set():
+            self._hint.clear()
+            if await self.step() == 0:
+                waiting = [asyncio.ensure_future(self._hint.wait()), asyncio.ensure_future(stop.wait())]
+                _, pending = await asyncio.wait(waiting, timeout=POLL_S, return_when=asyncio.FIRST_COMPLETED)
+                for task in pending:
+                    task.cancel()
+        await self._connection.execute(_SQL["checkpoint_close"], True)
+
+    async def step(self) -> int:
+        """Sends one batch and moves the checkpoint; returns how many events it sent."""
+        at = self._at
+        rows = await self._connection.fetch(_SQL["tail"], at.epoch, at.transaction_id, at.position, BATCH)
+        if not rows:
+            return 0
+        await self._send(rows)
+        to = Point.of(rows[-1])
+        moved = await self._connection.fetchval(
+            _SQL["checkpoint_move"],
+            to.epoch,
+            to.transaction_id,
+            to.position,
+            at.epoch,
+            at.transaction_id,
+            at.position,
+        )
+        if not moved:
+            raise AnotherRelayError(
+                "the checkpoint moved under this relay: another one is at work; this one ends"
+            )
+        self._at = to
+        self.sent += len(rows)
+        return len(rows)
+
+    async def _send(self, rows: Sequence[Any]) -> None:
+        futures = [
+            await self._producer.send(
+                self._topics[row["topic"]],
+                value=row["data"].encode(),
+                key=row["subject"].encode(),
+                headers=headers(row),
+            )
+            for row in rows
+        ]
+        await asyncio.gather(*futures)
+
+    @property
+    def at(self) -> Point:
+        """The checkpoint."""
+        return self._at

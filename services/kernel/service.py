@@ -1,0 +1,120 @@
+"""What every process does the same way: logs, signals, a pool, a heartbeat, a clean end."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import asyncpg
+import orjson
+import structlog
+
+from services.kernel.errors import ZoeklichtError
+from services.kernel.logging import configure_logging
+from services.kernel.postgres import Pool, create_pool
+from services.kernel.settings import Settings, load_settings
+
+BEAT_S = 1.0
+STALE = timedelta(seconds=10)
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Runtime:
+    """What a service is given: settings, its own pool, and the event that asks it to stop.
+
+    `ready` and `progress` go into the heartbeat; a service sets them as it gets on.
+    """
+
+    name: str
+    settings: Settings
+    pool: Pool
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    ready: bool = False
+    progress: dict[str, Any] = field(default_factory=dict)
+
+    async def pause(self, seconds: float) -> None:
+        """Waits, but not beyond the wish to stop."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.stop.wait(), seconds)
+
+
+Main = Callable[[Runtime], Awaitable[None]]
+
+
+def run_service(name: str, main: Main) -> int:
+    """Runs one service until SIGTERM or SIGINT; returns the exit code. An error ends it: the supervisor restarts."""
+    try:
+        settings = load_settings()
+    except ZoeklichtError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    configure_logging(name, settings.log_level)
+    return asyncio.run(_run(name, settings, main))
+
+
+async def _run(name: str, settings: Settings, main: Main) -> int:
+    pool = await create_pool(
+        settings.database_url.get_secret_value(), size=settings.pool_size, application=f"zoeklicht-{name}"
+    )
+    runtime = Runtime(name, settings, pool)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, runtime.stop.set)
+    beat = asyncio.create_task(_beat(runtime))
+    log.info("started")
+    try:
+        await main(runtime)
+    except Exception as error:  # the process ends here; what it did not finish is done again by the next one
+        log.exception("crashed", exc_info=error)
+        return 1
+    finally:
+        beat.cancel()
+        with suppress(asyncio.CancelledError, Exception):
+            await beat
+        with suppress(Exception):
+            await asyncio.wait_for(pool.close(), 5)
+    log.info("stopped")
+    return 0
+
+
+async def _beat(runtime: Runtime) -> None:
+    instance = f"{socket.gethostname()}:{os.getpid()}"
+    try:
+        while True:
+            with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+                await runtime.pool.execute(
+                    "insert into kernel.heartbeat (service, instance, ready, progress) values ($1, $2, $3, $4)"
+                    " on conflict (service, instance) do update set beat_at = clock_timestamp(),"
+                    " ready = excluded.ready, progress = excluded.progress",
+                    runtime.name,
+                    instance,
+                    runtime.ready,
+                    orjson.dumps(runtime.progress, default=str).decode(),
+                )
+            await asyncio.sleep(BEAT_S)
+    finally:
+        with suppress(Exception):
+            await runtime.pool.execute(
+                "delete from kernel.heartbeat where service = $1 and (instance = $2 or beat_at < clock_timestamp() - $3)",
+                runtime.name,
+                instance,
+                timedelta(minutes=5),
+            )
+
+
+async def services_ready(pool: Pool) -> dict[str, bool]:
+    """Which services have a process that is alive and ready."""
+    rows = await pool.fetch(
+        "select service, bool_or(ready and beat_at > clock_timestamp() - $1::interval) as ready"
+        " from kernel.heartbeat group by service",
+        STALE,
+    )
+    return {row["service"]: row["ready"] for row in rows}

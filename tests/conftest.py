@@ -1,0 +1,145 @@
+"""Real servers for the whole run, a fresh database and fresh topics for each test that asks."""
+
+import asyncio
+import base64
+import itertools
+import os
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+import pytest
+
+from schemas.events import TOPICS
+from services.cli.database import migrate_all
+from services.kernel.embedded import EmbeddedKafka, EmbeddedPostgres
+from services.kernel.kafka import create_topics
+from services.kernel.postgres import create_pool
+from services.kernel.settings import Settings, load_settings
+from services.kernel.vault import Vault
+
+MASTER_KEY = base64.b64encode(bytes(range(32))).decode()
+_numbers = itertools.count(1)
+_run = f"{os.getpid()}"
+
+
+@dataclass(frozen=True)
+class Servers:
+    """Where the servers of this run are. `TEST_DATABASE_URL` and `TEST_KAFKA` name servers that run already."""
+
+    directory: Path
+    stack: ExitStack
+
+    def postgres(self) -> str:
+        running = os.environ.get("TEST_DATABASE_URL")
+        if running:
+            return running
+        server = EmbeddedPostgres(
+            self.directory / "postgres", log_file=self.directory / "postgres.log", fsync=False
+        )
+        return self.stack.enter_context(server).dsn("zoeklicht")
+
+    def kafka(self) -> str:
+        running = os.environ.get("TEST_KAFKA")
+        if running:
+            return running
+        server = EmbeddedKafka(self.directory / "kafka", log_file=self.directory / "kafka.log")
+        return self.stack.enter_context(server).bootstrap
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Servers]:
+    """The servers of this run, started by whoever needs one first, stopped at the end."""
+    with tempfile.TemporaryDirectory(prefix="zoeklicht-test-") as folder, ExitStack() as stack:
+        yield Servers(Path(folder), stack)
+
+
+@pytest.fixture(scope="session")
+def postgres_url(servers: Servers) -> str:
+    """A real PostgreSQL."""
+    return servers.postgres()
+
+
+@pytest.fixture(scope="session")
+def kafka(servers: Servers) -> str:
+    """A real Apache Kafka."""
+    return servers.kafka()
+
+
+def _with_database(url: str, name: str) -> str:
+    return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
+
+
+async def _create(url: str, name: str, template: str) -> None:
+    connection = await asyncpg.connect(_with_database(url, "postgres"))
+    try:
+        await connection.execute(f'create database "{name}" template "{template}"')
+    finally:
+        await connection.close()
+
+
+@pytest.fixture(scope="session")
+def templates(postgres_url: str) -> tuple[str, str]:
+    """Two migrated databases to copy from: copying is much faster than migrating."""
+    names = f"zl_{_run}_main", f"zl_{_run}_vault"
+
+    async def build() -> None:
+        for name in names:
+            await _create(postgres_url, name, "template0")
+        await migrate_all(
+            load_settings(
+                database_url=_with_database(postgres_url, names[0]),
+                vault_database_url=_with_database(postgres_url, names[1]),
+                kafka_bootstrap_servers="127.0.0.1:1",
+                master_key=MASTER_KEY,
+            )
+        )
+
+    asyncio.run(build())
+    return names
+
+
+@pytest.fixture
+async def settings(postgres_url: str, templates: tuple[str, str]) -> Settings:
+    """Settings of an installation with databases of its own; Kafka is away."""
+    number = next(_numbers)
+    main, vault = f"zl_{_run}_{number}", f"zl_{_run}_{number}_vault"
+    await _create(postgres_url, main, templates[0])
+    await _create(postgres_url, vault, templates[1])
+    return load_settings(
+        database_url=_with_database(postgres_url, main),
+        vault_database_url=_with_database(postgres_url, vault),
+        kafka_bootstrap_servers="127.0.0.1:1",
+        topic_prefix=f"t{_run}-{number}-",
+        topic_partitions=3,
+        master_key=MASTER_KEY,
+        allow_loopback_partners=True,
+    )
+
+
+@pytest.fixture
+async def settings_with_kafka(settings: Settings, kafka: str) -> Settings:
+    """The same, with topics of its own on the real Kafka."""
+    joined = settings.model_copy(update={"kafka_bootstrap_servers": kafka})
+    await create_topics(joined, TOPICS)
+    return joined
+
+
+@pytest.fixture
+async def pool(settings: Settings) -> AsyncIterator[asyncpg.Pool]:
+    """A pool on the test's own database."""
+    pool = await create_pool(settings.database_url.get_secret_value(), size=10, application="test")
+    yield pool
+    await pool.close()
+
+
+@pytest.fixture
+async def vault(settings: Settings) -> AsyncIterator[Vault]:
+    """The keys of the test's own installation."""
+    pool = await create_pool(settings.vault_url, size=4, application="test-vault")
+    yield Vault(pool, settings.master_key_bytes)
+    await pool.close()
