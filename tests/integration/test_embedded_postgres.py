@@ -13,10 +13,13 @@ import pytest
 
 from services.kernel.embedded import EmbeddedError, EmbeddedPostgres
 
+# A name that properties files, lists and shells are known to trip over.
+FOLDER = "été, postgres #1"
+
 
 @pytest.fixture
 def server(tmp_path):
-    made = EmbeddedPostgres(tmp_path / "postgres", log_file=tmp_path / "postgres.log", fsync=False)
+    made = EmbeddedPostgres(tmp_path / FOLDER, log_file=tmp_path / "postgres.log", fsync=False)
     yield made
     made.stop()
 
@@ -69,7 +72,7 @@ async def test_the_server_promises_what_the_store_needs(tmp_path):
 async def test_only_who_can_read_the_password_file_gets_in(server, tmp_path):
     """The password is random, readable by its owner alone, and asked for."""
     dsn = server.start()
-    password_file = tmp_path / "postgres" / "password"
+    password_file = tmp_path / FOLDER / "password"
     password = password_file.read_text().strip()
 
     assert password_file.stat().st_mode & 0o777 == 0o600
@@ -109,18 +112,20 @@ async def test_after_kill_9_the_next_start_has_everything_committed(server):
 def test_a_stale_pid_file_whose_number_now_belongs_to_a_stranger_is_no_obstacle(server, tmp_path):
     """After a crash the old number may be anybody's; that process stays alive, and the server starts."""
     dsn = server.start()
-    pid_file = tmp_path / "postgres" / "cluster" / "postmaster.pid"
+    pid_file = tmp_path / FOLDER / "cluster" / "postmaster.pid"
     lines = pid_file.read_text().splitlines()
     server.stop()
     owner = pid_file.parent.stat()
     as_owner = {"user": owner.st_uid, "group": owner.st_gid} if os.geteuid() == 0 else {}
     with subprocess.Popen(["/bin/sleep", "60"], **as_owner) as stranger:
-        pid_file.write_text("\n".join([str(stranger.pid), *lines[1:]]) + "\n")
-        os.chown(pid_file, owner.st_uid, owner.st_gid)
+        try:
+            pid_file.write_text("\n".join([str(stranger.pid), *lines[1:]]) + "\n")
+            os.chown(pid_file, owner.st_uid, owner.st_gid)
 
-        assert server.start() == dsn
-        assert stranger.poll() is None
-        stranger.kill()
+            assert server.start() == dsn
+            assert stranger.poll() is None
+        finally:
+            stranger.kill()
 
 
 async def test_a_taken_port_moves_the_server_not_the_data(server):
@@ -149,7 +154,7 @@ server.stop()
 
 
 def other_owner(tmp_path):
-    command = [sys.executable, "-c", OWNER, str(tmp_path / "postgres"), str(tmp_path / "postgres.log")]
+    command = [sys.executable, "-c", OWNER, str(tmp_path / FOLDER), str(tmp_path / "postgres.log")]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
 
@@ -181,7 +186,7 @@ def test_a_server_that_cannot_start_says_where_to_look_and_leaves_nothing_behind
     """A broken cluster gives one line with the log's place and the way out, and no process."""
     server.start()
     server.stop()
-    (tmp_path / "postgres" / "cluster" / "global" / "pg_control").unlink()
+    (tmp_path / FOLDER / "cluster" / "global" / "pg_control").unlink()
 
     with pytest.raises(EmbeddedError) as caught:
         server.start()
@@ -196,7 +201,7 @@ def test_a_server_that_cannot_start_says_where_to_look_and_leaves_nothing_behind
 
 def test_half_a_first_start_is_begun_anew(server, tmp_path):
     """A first start that was cut off leaves a draft, which the next start throws away."""
-    draft = tmp_path / "postgres" / "cluster.new"
+    draft = tmp_path / FOLDER / "cluster.new"
     draft.mkdir(parents=True)
     (draft / "PG_VERSION").write_text("18\n")
 

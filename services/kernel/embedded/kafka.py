@@ -129,14 +129,15 @@ class EmbeddedKafka(EmbeddedServer):
     def _write_properties(self, port: int, controller_port: int) -> None:
         settings = {
             **_SETTINGS,
-            "log.dirs": str(self._topics),
+            # Seen from the folder itself: Java reads this file as Latin-1, and a comma would begin another path.
+            "log.dirs": self._topics.name,
             "listeners": f"PLAINTEXT://{HOST}:{port},CONTROLLER://{HOST}:{controller_port}",
             "advertised.listeners": f"PLAINTEXT://{HOST}:{port}",
             # Named in the settings, not stored in the metadata log: the controller may move to another port.
             "controller.quorum.voters": f"1@{HOST}:{controller_port}",
         }
-        lines = [f"{name}={_escape(value)}" for name, value in settings.items()]
-        self._properties.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        lines = [f"{name}={value}" for name, value in settings.items()]
+        self._properties.write_text("\n".join(lines) + "\n", encoding="ascii")
 
     def _format(self) -> None:
         """Give the folder its cluster id, once; `meta.properties` is written last, so half of it is repeated."""
@@ -161,7 +162,7 @@ class EmbeddedKafka(EmbeddedServer):
             main,
             *arguments,
         ]
-        self._spawn(command, env={"PATH": os.defpath, "LC_ALL": "C.UTF-8"})
+        self._spawn(command, env={"PATH": os.defpath, "LC_ALL": "C.UTF-8"}, cwd=self._dir)
 
     def _leftovers(self) -> list[psutil.Process]:
         """A Java process that was given exactly our settings file is ours, whatever its number."""
@@ -170,11 +171,6 @@ class EmbeddedKafka(EmbeddedServer):
             for process in psutil.process_iter(["name", "cmdline"])
             if process.info["name"] == "java" and str(self._properties) in (process.info["cmdline"] or ())
         ]
-
-
-def _escape(value: str) -> str:
-    """Java reads a backslash in a properties file as the start of an escape."""
-    return value.replace("\\", "\\\\")
 
 
 def _answers(port: int) -> bool:

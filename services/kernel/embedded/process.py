@@ -205,6 +205,7 @@ class EmbeddedServer(ABC):
         command: Sequence[str],
         *,
         env: Mapping[str, str],
+        cwd: Path = Path("/"),
         user: int | None = None,
         group: int | None = None,
     ) -> None:
@@ -214,7 +215,7 @@ class EmbeddedServer(ABC):
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                cwd="/",
+                cwd=cwd,
                 env=env,
                 user=user,
                 group=group,
