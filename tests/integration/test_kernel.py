@@ -1,0 +1,107 @@
+"""What every service stands on, on a real PostgreSQL."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import pytest
+
+from services.kernel import auth, paging
+from services.kernel.idempotency import AnsweredBefore, Idempotency
+from services.kernel.migrations import MigrationError, migrate
+from services.kernel.problems import ConflictError, InvalidError
+from services.kernel.vault import KeyDestroyedError, Vault, VaultError, key_name
+
+
+async def test_keys_are_made_once_and_destroyed_for_ever(vault):
+    """Asking twice gives the same key; a destroyed one neither comes back nor is made anew."""
+    name, other = key_name("child", uuid4()), key_name("child", uuid4())
+    first = await vault.ensure([name, other])
+    assert await vault.ensure([name]) == {name: first[name]}
+    await vault.destroy([name])
+    assert await vault.find([name, other]) == {other: first[other]}
+    with pytest.raises(KeyDestroyedError):
+        await vault.ensure([name])
+
+
+async def test_concurrent_services_get_the_same_key(vault):
+    """Many asking for a new key at once all get one and the same."""
+    name = key_name("case", uuid4())
+    keys = await asyncio.gather(*(vault.ensure([name]) for _ in range(20)))
+    assert len({k[name] for k in keys}) == 1
+
+
+async def test_another_master_key_opens_nothing(vault):
+    """Keys wrapped by one master key are refused under another, with a word on what to do."""
+    name = key_name("child", uuid4())
+    await vault.ensure([name])
+    with pytest.raises(VaultError, match="ZOEKLICHT_MASTER_KEY"):
+        await Vault(vault._pool, b"x" * 32).find([name])
+
+
+async def test_tokens_expire_and_are_revoked(pool):
+    """Only a fingerprint is kept; an expired or revoked token is nobody's."""
+    token = await auth.issue_token(pool, "ann", auth.Role.OPERATOR)
+    late = await auth.issue_token(
+        pool, "bob", auth.Role.VIEWER, expires_at=datetime.now(UTC) - timedelta(seconds=1)
+    )
+    assert await auth.identify(pool, token) == auth.Principal("ann", auth.Role.OPERATOR)
+    assert await auth.identify(pool, late) is None
+    assert await auth.identify(pool, "guess") is None
+    assert token.encode() not in b"".join(
+        r["digest"] for r in await pool.fetch("select digest from kernel.token")
+    )
+    await auth.revoke_tokens(pool, "ann")
+    assert await auth.identify(pool, token) is None
+
+
+async def test_a_matter_is_paged_once_until_acknowledged(pool):
+    """The same matter counts up an open page; after acknowledgement it opens a new one."""
+    for _ in range(3):
+        await paging.page(pool, "matter", "do this")
+    (found,) = await paging.open_pages(pool)
+    assert found.times == 3
+    assert await paging.acknowledge(pool, found.page_id, "ann")
+    assert not await paging.acknowledge(pool, found.page_id, "ann")
+    await paging.page(pool, "matter", "do this")
+    assert [p.times for p in await paging.open_pages(pool)] == [1]
+
+
+def key(body: bytes = b"1", name: str = "k") -> Idempotency:
+    return Idempotency("ann", "POST /v1/cases", name, body, b"s" * 32)
+
+
+async def test_idempotency_gives_the_first_answer_again(pool):
+    """Same key and body: the first answer; other body: refused; nothing of the answer in clear."""
+    async with pool.acquire() as connection, connection.transaction():
+        await key().claim(connection)
+        await key().remember(connection, 201, {"secret": "Voorbeeld"})
+    with pytest.raises(AnsweredBefore) as caught:
+        await key().replay(pool)
+    assert (caught.value.status, caught.value.answer) == (201, {"secret": "Voorbeeld"})
+    with pytest.raises(InvalidError):
+        await key(b"2").replay(pool)
+    assert "Voorbeeld" not in await pool.fetchval("select answer::text from kernel.idempotency")
+
+
+async def test_idempotency_in_flight_asks_to_wait(pool):
+    """While the first request works, the second is told to try again; a failed one leaves no trace."""
+    async with pool.acquire() as first, pool.acquire() as second:
+        transaction = first.transaction()
+        await transaction.start()
+        await key(name="f").claim(first)
+        with pytest.raises(ConflictError) as caught:
+            async with second.transaction():
+                await key(name="f").claim(second)
+        assert caught.value.headers == {"Retry-After": "1"}
+        await transaction.rollback()
+        async with second.transaction():
+            await key(name="f").claim(second)
+
+
+async def test_migrations_apply_once_and_an_edited_one_is_found(pool):
+    """A second run applies nothing; a file changed after it was applied stops the start."""
+    assert await migrate(pool, ("services.kernel", "services.eventlog")) == []
+    await pool.execute("update public.migration set digest = 'x' where name = '0001_eventlog.sql'")
+    with pytest.raises(MigrationError, match="new migration"):
+        await migrate(pool, ("services.eventlog",))
