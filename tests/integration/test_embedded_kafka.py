@@ -136,6 +136,7 @@ def test_a_broker_that_cannot_start_says_where_to_look_and_leaves_nothing_behind
 
     assert "\n" not in str(caught.value)
     assert str(tmp_path / "kafka.log") in str(caught.value)
+    assert "heap" in str(caught.value)
     assert "KAFKA_BOOTSTRAP_SERVERS" in str(caught.value)
     assert small.pid is None
     assert broker._leftovers() == []

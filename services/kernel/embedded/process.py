@@ -197,8 +197,10 @@ class EmbeddedServer(ABC):
     def _last_line(self) -> str:
         with self._log_file.open("rb") as log:
             log.seek(max(0, self._log_file.stat().st_size - 4096))
-            lines = log.read().decode(errors="replace").split("\n")
-        return next((line.strip()[:300] for line in reversed(lines) if line.strip()), "none")
+            lines = log.read().decode(errors="replace").splitlines()
+        # Indented lines only go on: stack frames, continued statements.
+        telling = [line.strip() for line in lines if line.strip() and not line[0].isspace()]
+        return telling[-1][:300] if telling else "none"
 
     def _spawn(
         self,
