@@ -141,6 +141,8 @@ class Appeal(Strict):
     expires_at: Instant | None = None
     persons: tuple[Person, ...] = ()
     texts: Sealed | None = None
+    own_texts: bool = False
+    """The texts were written by a person, not made from the policy's templates."""
     media: tuple[Media, ...] = ()
 
 
@@ -260,6 +262,14 @@ class CaseMerged(EventData):
     case_id: UUID
 
 
+class ChildrenJoined(EventData):
+    """Children of a duplicate, which was merged into this case, that this case did not have yet."""
+
+    TYPE = "case.children_joined.v1"
+    from_case: UUID
+    children: tuple[ChildRecord, ...]
+
+
 class NoteAdded(EventData):
     """A note for the colleagues."""
 
@@ -279,7 +289,7 @@ class CampaignRequested(EventData):
 
 
 class ConsentRecorded(EventData):
-    """A party decided. Who signed and the reference are sealed."""
+    """A party decided. Who signed and the reference are sealed. `waives`: parties it does without, and why."""
 
     TYPE = "campaign.consent_recorded.v1"
     campaign_id: UUID
@@ -288,6 +298,8 @@ class ConsentRecorded(EventData):
     given_by: Sealed
     reference: Sealed | None = None
     at: Instant
+    waives: tuple[Party, ...] = ()
+    reason: Sealed | None = None
 
 
 class CampaignReleased(EventData):
@@ -355,7 +367,8 @@ class AssessmentChanged(EventData):
     """The assessment as it now stands; appended only when it changes.
 
     `case_version` is the version of the case stream it rests on; `episode` counts the worrying episodes of the
-    case (0: not worrying so far); `changes` says what changed; `because` is the event (none: the clock).
+    case (0: not worrying so far); `medication_overdue` lists the children whose dose was due and who are not back;
+    `changes` says what changed; `because` is the event (none: the clock).
     """
 
     TYPE = "assessment.changed.v1"
@@ -372,6 +385,7 @@ class AssessmentChanged(EventData):
     reasons: tuple[str, ...]
     open_questions: tuple[OpenQuestion, ...] = ()
     override: Override | None = None
+    medication_overdue: tuple[int, ...] = ()
     changes: tuple[str, ...]
     because: UUID | None = None
 
