@@ -39,9 +39,9 @@ async def create_pool(url: str, *, size: int = 5, application: str = "zoeklicht"
 
 
 @cache
-def queries(package: str) -> dict[str, str]:
-    """The named queries in `queries.sql` of a package: blocks that start with `-- name: what it does`."""
-    text = resources.files(package).joinpath("queries.sql").read_text(encoding="utf-8")
+def queries(package: str, file: str = "queries.sql") -> dict[str, str]:
+    """The named queries in a file of a package: blocks that start with `-- name: what it does`."""
+    text = resources.files(package).joinpath(file).read_text(encoding="utf-8")
     blocks = re.split(r"^-- (\w+): .*$", text, flags=re.MULTILINE)
     return {name: sql.strip() for name, sql in zip(blocks[1::2], blocks[2::2], strict=True)}
 
