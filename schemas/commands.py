@@ -258,17 +258,33 @@ Fact = Annotated[
 ]
 
 
+class FindChild(Strict):
+    """Search a child by identity: exact, but for case and accents."""
+
+    given_name: ShortText
+    family_name: ShortText
+    date_of_birth: date
+
+
 # ── campaigns ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
 class GiveConsent(Strict):
-    """What a party decided about a campaign."""
+    """What a party decided about a campaign; `waives` names parties it does without, for the `reason` given."""
 
     party: Party
     given_by: ShortText
     reference: ShortText | None = None
     decision: Decision
     at: Instant
+    waives: Annotated[list[Party], Field(max_length=4)] = []
+    reason: LongText | None = None
+
+    @model_validator(mode="after")
+    def _reasoned(self) -> Self:
+        if self.waives and (self.reason is None or self.decision is not Decision.GIVEN):
+            raise ValueError("waives goes with decision given and a reason")
+        return self
 
 
 class Text(Strict):
