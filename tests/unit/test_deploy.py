@@ -1,0 +1,69 @@
+"""What is deployed is what is written here: the compose file is whole, has no default secret, and runs our commands."""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+SERVICES = {"intake", "relay", "criteria", "dispatch", "sender", "auditor", "projections", "web"}
+
+
+def _compose(*arguments: str) -> subprocess.CompletedProcess[str]:
+    docker = shutil.which("docker")
+    command = [docker or "docker", "compose"]
+    works = docker and subprocess.run([*command, "version"], capture_output=True, check=False).returncode == 0
+    if not works:
+        if os.environ.get("CI"):
+            pytest.fail("install a docker client with the compose plugin: this check is required in CI")
+        pytest.skip("skipped: install a docker client with the compose plugin")
+    environment = {k: v for k, v in os.environ.items() if k in {"PATH", "HOME", "DOCKER_CONFIG"}}
+    return subprocess.run(
+        [*command, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def test_compose_file_is_whole():
+    """Docker Compose itself accepts the file with the example's environment."""
+    done = _compose("--env-file", "deploy/example.env", "config", "-q")
+    assert done.returncode == 0, done.stderr
+
+
+def test_no_secret_has_a_default(tmp_path):
+    """Without an environment the start is refused with the name of what is missing."""
+    empty = tmp_path / "empty.env"
+    empty.write_text("")
+    done = _compose("--env-file", str(empty), "config", "-q")
+    assert done.returncode != 0
+    assert "set " in done.stderr
+
+
+def test_every_service_has_its_container_and_a_health_check():
+    """One container per service, each watched; three brokers; the keys in a database of their own."""
+    services = COMPOSE["services"]
+    assert services.keys() == SERVICES | {"postgres", "vault", "migrate", "kafka-1", "kafka-2", "kafka-3"}
+    for name in services.keys() - {"migrate"}:
+        assert "test" in services[name]["healthcheck"], name
+    assert all(services[name]["command"] == [name] for name in SERVICES)
+
+
+def test_every_variable_is_in_the_example():
+    """Whatever the compose file demands, the example shows."""
+    demanded = set(re.findall(r"\$\{(\w+):\?", (ROOT / "docker-compose.yml").read_text()))
+    shown = set(re.findall(r"^(\w+)=", (ROOT / "deploy/example.env").read_text(), re.MULTILINE))
+    assert demanded <= shown
+
+
+def test_locks_carry_hashes_and_no_address():
+    """Every locked package has a hash, and no line names a host."""
+    for name in ("requirements.lock", "requirements-dev.lock"):
+        text = (ROOT / name).read_text()
+        assert "://" not in text
+        pins = [line for line in text.splitlines() if re.match(r"^[a-z0-9]", line)]
+        assert pins
+        assert all(line.rstrip().endswith("\\") for line in pins), name
