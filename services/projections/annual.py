@@ -1,0 +1,174 @@
+"""The facts of the annual report, each with the time it was recorded, so that a report can be asked as of any moment.
+
+Only clear facts: a rebuild after every child's erasure gives the same report.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+from uuid import UUID
+
+from schemas import events as e
+from schemas.vocabulary import Audience, Mode
+from services.eventlog.store import Recorded
+from services.kernel.postgres import Connection, queries
+
+_SQL = queries("services.projections", "annual.sql")
+
+Row = tuple[Any, ...]
+Rows = dict[str, list[Row]]
+"""Rows to write, by the name of the query that writes them."""
+
+_COUNTERS = (
+    e.CallsCounted,
+    e.ReachReported,
+    e.AppActivated,
+    e.PartnersEngaged,
+    e.PartnersCounted,
+    e.VolunteersCalledOut,
+)
+_CASES = (
+    e.CaseOpened,
+    e.DetailsCorrected,
+    e.Reclassified,
+    e.ChildrenJoined,
+    e.ChildLocated,
+    e.CaseClosed,
+    e.CaseReopened,
+    e.CaseMerged,
+)
+_REACH = (e.AssessmentChanged, e.CampaignReleased, e.AlertIssued, e.DeliveryDelivered)
+
+
+class Annual:
+    """Projection `annual`. An exercise is no disappearance: it leaves no trace here."""
+
+    name = "annual"
+    version = 1
+    topics = e.TOPICS
+    types = frozenset(model.TYPE for model in (*_CASES, *_REACH, *_COUNTERS))
+
+    async def apply(self, connection: Connection, events: Sequence[Recorded]) -> None:
+        """Writes facts; each has a key of its own, so that order between streams does not matter."""
+        rows: Rows = defaultdict(list)
+        for event in events:
+            if event.cause.mode is Mode.ACTUAL:
+                for query, row in facts(event):
+                    rows[query].append(row)
+        for query, found in rows.items():
+            await connection.execute(_SQL[query], *(list(column) for column in zip(*found, strict=True)))
+
+
+def facts(event: Recorded) -> Iterable[tuple[str, Row]]:
+    """The rows that an event leaves, with the name of the query that writes each."""
+    if isinstance(event.data, _COUNTERS):
+        yield "counter", _counter(event)
+    elif isinstance(event.data, _CASES):
+        yield from _lifecycle(event)
+        yield from _nature(event)
+        yield from _children(event)
+        yield from _outcomes(event)
+    else:
+        yield from _reach(event)
+
+
+def _lifecycle(event: Recorded) -> Iterable[tuple[str, Row]]:
+    what = {
+        e.CaseOpened: "opened",
+        e.CaseClosed: "closed",
+        e.CaseReopened: "reopened",
+        e.CaseMerged: "merged",
+    }
+    name = what.get(type(event.data))
+    if name is not None:
+        into = event.data.case_id if isinstance(event.data, e.CaseMerged) else None
+        yield "lifecycle", (*_key(event), event.time, name, into)
+
+
+def _nature(event: Recorded) -> Iterable[tuple[str, Row]]:
+    data = event.data
+    if not isinstance(data, e.CaseOpened | e.Reclassified | e.DetailsCorrected) or data.details is None:
+        return
+    kind = None if isinstance(data, e.DetailsCorrected) else data.kind.value
+    status = parent = subject = None
+    if isinstance(data.details, e.AbductionDetails):
+        status, parent = data.details.status, data.details.abducting_parent
+    elif isinstance(data.details, e.UndefinedDetails):
+        subject = data.details.subject
+    yield "nature", (*_key(event), kind, status, parent, subject)
+
+
+def _children(event: Recorded) -> Iterable[tuple[str, Row]]:
+    data = event.data
+    if isinstance(data, e.CaseOpened | e.ChildrenJoined):
+        for child in data.children:
+            told = child.child_id, child.age_min, child.age_max, child.gender.value
+            yield "child", (*_key(event), child.index, *told)
+    elif isinstance(data, e.DetailsCorrected):
+        for change in data.children:
+            yield (
+                "child",
+                (*_key(event), change.child, None, change.age_min, change.age_max, change.gender),
+            )
+
+
+def _outcomes(event: Recorded) -> Iterable[tuple[str, Row]]:
+    data = event.data
+    if isinstance(data, e.ChildLocated):
+        yield "outcome", (*_key(event), data.child, data.outcome.value)
+    elif isinstance(data, e.CaseClosed):
+        for one in data.outcomes:
+            yield "outcome", (*_key(event), one.child, one.outcome.value)
+
+
+def _reach(event: Recorded) -> Iterable[tuple[str, Row]]:
+    data, recorded = event.data, event.recorded_time
+    if isinstance(data, e.AssessmentChanged) and data.worrying:
+        yield "worrying", (UUID(event.subject), recorded)
+    elif isinstance(data, e.CampaignReleased):
+        yield (
+            "campaign",
+            (data.campaign_id, UUID(event.subject), data.appeal.kind.value, event.time, recorded),
+        )
+    elif isinstance(data, e.AlertIssued) and data.campaign_id is not None:
+        yield "alert", (data.alert_id, data.campaign_id, UUID(event.subject), recorded)
+    elif isinstance(data, e.DeliveryDelivered) and _on_display(data):
+        yield "shown", (data.alert_id, data.at, recorded)
+
+
+def _on_display(data: e.DeliveryDelivered) -> bool:
+    return data.audience is Audience.DISPLAY and data.content != "withdrawn"
+
+
+def _counter(event: Recorded) -> Row:
+    data = event.data
+    interactions = 0
+    if isinstance(data, e.ReachReported):
+        count, interactions = data.people, data.interactions
+    elif isinstance(data, e.CallsCounted | e.PartnersEngaged | e.PartnersCounted):
+        count = data.count
+    else:
+        count = 1
+    name = data.TYPE.removesuffix(".v1")
+    return (
+        event.stream,
+        event.version,
+        name,
+        _case(event.subject),
+        event.time,
+        event.recorded_time,
+        count,
+        interactions,
+    )
+
+
+def _case(subject: str) -> UUID | None:
+    """What is counted may belong to no case."""
+    try:
+        return UUID(subject)
+    except ValueError:
+        return None
+
+
+def _key(event: Recorded) -> Row:
+    return UUID(event.subject), event.version, event.recorded_time

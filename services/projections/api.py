@@ -1,0 +1,85 @@
+"""Lists and reports over HTTP. Nothing here holds an identity."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Query, Response
+from fastapi.responses import JSONResponse
+from pydantic import AwareDatetime, BeforeValidator
+
+from services.kernel.auth import EVERYONE_INSIDE, require
+from services.kernel.clock import Clock, SystemClock
+from services.kernel.postgres import Pool
+from services.kernel.problems import InvalidError
+from services.kernel.settings import Settings
+from services.projections import case_list, reports
+
+XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectionsDeps:
+    """What the routes need."""
+
+    pool: Pool
+    settings: Settings
+    clock: Clock = field(default_factory=SystemClock)
+
+
+def _plus(value: Any) -> Any:
+    """In a query a plus sign stands for a space; a time with offset has no other space, so it is meant."""
+    return value.replace(" ", "+") if isinstance(value, str) else value
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_plus)]
+
+
+def router(deps: ProjectionsDeps) -> APIRouter:
+    """The routes of this service."""
+    routes = APIRouter(dependencies=[Depends(require(*EVERYONE_INSIDE))])
+
+    @routes.get("/v1/cases", summary="List cases", tags=["cases"])
+    async def cases(
+        worrying: bool | None = None,
+        open: bool | None = None,  # noqa: A002 - the name of the query parameter
+        q: Annotated[str | None, Query(min_length=1, max_length=100)] = None,
+        cursor: Annotated[str | None, Query(max_length=200)] = None,
+        limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    ) -> dict[str, Any]:
+        """Cases, the last opened first. `q` finds part of a case number, or the beginning of a postcode."""
+        wanted = case_list.Filter(worrying, open, q)
+        return await case_list.page_of(deps.pool, wanted, cursor, limit)
+
+    @routes.get("/v1/reports/annual/{year}", summary="The annual report", tags=["reports"])
+    async def annual(
+        year: int,
+        as_of: Moment | None = None,
+        format: Literal["json", "csv", "xlsx"] = "json",  # noqa: A002 - the name of the query parameter
+    ) -> Response:
+        """The figures of a year; with `as_of`, as they were known at that moment."""
+        _check(deps, year, as_of)
+        report = await reports.annual(deps.pool, deps.settings.zone, year, as_of)
+        return _answer(report, format)
+
+    return routes
+
+
+def _check(deps: ProjectionsDeps, year: int, as_of: datetime | None) -> None:
+    now = deps.clock.now()
+    this_year = now.astimezone(deps.settings.zone).year
+    if not reports.FIRST_YEAR <= year <= this_year:
+        raise InvalidError("year", f"ask for a year from {reports.FIRST_YEAR} to {this_year}")
+    if as_of is not None and as_of > now:
+        raise InvalidError(
+            "as_of", "as_of lies in the future; ask for a moment that has been, or leave it out"
+        )
+
+
+def _answer(report: reports.Report, form: str) -> Response:
+    name = {"content-disposition": f'attachment; filename="annual-{report["year"]}.{form}"'}
+    if form == "csv":
+        return Response(reports.as_csv(report), headers=name, media_type="text/csv; charset=utf-8")
+    if form == "xlsx":
+        return Response(reports.as_xlsx(report), headers=name, media_type=XLSX)
+    return JSONResponse(report)

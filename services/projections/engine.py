@@ -1,0 +1,201 @@
+"""The engine: batches of messages become read models, each batch in one transaction.
+
+Zombie-safe twice: only the session that holds the projection's advisory lock runs it, and all writes go through that
+very session, so that a process which lost its lock has lost its connection too; and the checkpoint is compared and
+set in the transaction of the work, before anything is written.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+
+from schemas.events import EVENTS
+from schemas.upcasters import UPCASTERS
+from services.eventlog import wire
+from services.eventlog.store import Recorded, read_stream, recorded
+from services.kernel.paging import page
+from services.kernel.postgres import Connection
+from services.projections import store
+from services.projections.errors import (
+    MissingEventError,
+    ProjectionStoppedError,
+    TopicChangedError,
+    is_poison,
+)
+from services.projections.projection import Projection, label
+from services.projections.store import Partition
+
+FOREIGN = "not an event"
+"""How a message that lacks an event's attributes is counted: nobody but the relay writes events."""
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """An event that came, not yet decoded: most need not be."""
+
+    stream: str
+    version: int
+    type: str
+    event: Callable[[], Recorded]
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What a batch adds up to."""
+
+    events: list[Recorded] = field(default_factory=list)
+    versions: dict[str, int] = field(default_factory=dict)
+    unknown: Counter[str] = field(default_factory=Counter)
+
+
+class Engine:
+    """Runs one projection in one session. `positions` is where it goes on in each partition."""
+
+    def __init__(self, connection: Connection, projection: Projection) -> None:
+        self._connection = connection
+        self._projection = projection
+        self.positions: dict[Partition, int] = {}
+
+    async def apply(self, messages: Sequence[Any]) -> None:
+        """Takes in messages (aiokafka's ConsumerRecord), in order per partition, and moves the checkpoint.
+
+        Raises ZombieError, TopicChangedError, or ProjectionStoppedError after a person was paged about an event that
+        cannot be projected: all before it is in.
+        """
+        try:
+            await self._commit(messages)
+        except Exception as error:
+            if not is_poison(error):
+                raise
+            await self._one_by_one(messages)
+
+    async def take_from_store(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Takes in rows of the event store, which Kafka does not keep any more; the checkpoint stays."""
+        incoming = [Incoming(r["stream"], r["version"], r["type"], _from_store(r)) for r in rows]
+        async with self._connection.transaction():
+            await self._take(incoming, Counter())
+
+    async def _one_by_one(self, messages: Sequence[Any]) -> None:
+        """Commits what comes before the event that is at fault, and stops there."""
+        for message in messages:
+            try:
+                await self._commit([message])
+            except Exception as error:
+                if not is_poison(error):
+                    raise
+                await self._stop(message, error)
+                raise ProjectionStoppedError(f"{label(self._projection)} stopped; see the page") from error
+
+    async def _stop(self, message: Any, error: Exception) -> None:
+        place = f"{message.topic}/{message.partition}@{message.offset}"
+        attributes = _attributes(message) or {}
+        text = (
+            f"projection {label(self._projection)} stopped at {place}: event {attributes.get('id', '?')} of type"
+            f" {attributes.get('type', '?')} cannot be projected ({type(error).__name__}). The other projections go on."
+            " Mend the cause and start the process projections again: it goes on at this event."
+        )
+        async with self._connection.transaction():
+            await store.note_stop(self._connection, self._projection, place, type(error).__name__)
+            await page(self._connection, f"projection:{label(self._projection)}", text)
+
+    async def _commit(self, messages: Sequence[Any]) -> None:
+        moves = self._moves(messages)
+        incoming, foreign = [], Counter[str]()
+        for message in messages:
+            attributes = _attributes(message)
+            if attributes is None:
+                foreign[FOREIGN] += 1
+                continue
+            incoming.append(_from_kafka(attributes, message.value))
+        async with self._connection.transaction():
+            await store.move(self._connection, self._projection, moves)
+            await self._take(incoming, foreign)
+        self.positions |= {partition: to for partition, (_, to) in moves.items()}
+
+    def _moves(self, messages: Sequence[Any]) -> dict[Partition, tuple[int, int]]:
+        moves: dict[Partition, tuple[int, int]] = {}
+        for message in messages:
+            partition = message.topic, message.partition
+            at, to = moves.get(partition, (self.positions[partition],) * 2)
+            if message.offset < to:
+                raise TopicChangedError(
+                    f"offsets of {message.topic}/{message.partition} went back: the topic lost messages or was made"
+                    " anew; this process ends and begins again at the right place"
+                )
+            moves[partition] = at, message.offset + 1
+        return moves
+
+    async def _take(self, incoming: Sequence[Incoming], unknown: Counter[str]) -> None:
+        batch = await self._new(incoming)
+        batch.unknown.update(unknown)
+        if batch.events:
+            await self._projection.apply(self._connection, batch.events)
+        if batch.versions:
+            await store.see(self._connection, self._projection, batch.versions)
+        if batch.unknown:
+            await store.count_unknown(self._connection, self._projection, batch.unknown)
+
+    async def _new(self, incoming: Sequence[Incoming]) -> _Batch:
+        """What of this was not seen before; where a stream has a gap, the event store fills it."""
+        batch = _Batch()
+        before = await store.seen(self._connection, self._projection, {one.stream for one in incoming})
+        for one in incoming:
+            last = batch.versions.get(one.stream, before.get(one.stream, 0))
+            if one.version <= last:
+                continue
+            if one.version > last + 1:
+                await self._fill(batch, one, last)
+                continue
+            batch.versions[one.stream] = one.version
+            if one.type not in EVENTS and one.type not in UPCASTERS:
+                batch.unknown[one.type] += 1
+            elif one.type in self._projection.types or one.type in UPCASTERS:
+                self._add(batch, one.event())
+        return batch
+
+    async def _fill(self, batch: _Batch, one: Incoming, last: int) -> None:
+        """Reads a stream from the store, up to its end: what Kafka brings of it later was seen then."""
+        log.warning("gap", projection=label(self._projection), stream=one.stream, after=last, at=one.version)
+        for event in await read_stream(self._connection, one.stream, last):
+            if event.version != last + 1:
+                break
+            last = event.version
+            self._add(batch, event)
+        if last < one.version:
+            raise MissingEventError(
+                f"Kafka has version {one.version} of a stream and the event store only {last}: the store was restored"
+                " from an older backup; empty the topics, or restore a newer one"
+            )
+        batch.versions[one.stream] = last
+
+    def _add(self, batch: _Batch, event: Recorded) -> None:
+        if event.data.TYPE in self._projection.types:
+            batch.events.append(event)
+
+
+def _attributes(message: Any) -> dict[str, str] | None:
+    """The attributes of an event; None when the message is none."""
+    try:
+        found = wire.attributes(message.headers)
+    except wire.WireError:
+        return None
+    whole = {"stream", "streamversion", "type"} <= found.keys() and found["streamversion"].isdecimal()
+    return found if whole else None
+
+
+def _from_kafka(attributes: dict[str, str], value: bytes) -> Incoming:
+    return Incoming(
+        attributes["stream"],
+        int(attributes["streamversion"]),
+        attributes["type"],
+        lambda: wire.event(attributes, value),
+    )
+
+
+def _from_store(row: Mapping[str, Any]) -> Callable[[], Recorded]:
+    return lambda: recorded(row)

@@ -1,0 +1,156 @@
+"""From Kafka to the engine. Bare aiokafka without a consumer group: offsets live in PostgreSQL, beside the work.
+
+All partitions are assigned by hand to the one process that holds the projection's lock; the others stand by. A
+group would share partitions, but one process projects thousands of events a second, and what a group brings
+instead are rebalances during which two processes hold the same partition. Projections scale by projection.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+import structlog
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+
+from services.eventlog.relay import Point
+from services.kernel.kafka import client_settings, consumer
+from services.kernel.postgres import Connection, queries
+from services.kernel.settings import Settings
+from services.kernel.topic_identity import TopicIdentity, topic_identity
+from services.projections import store
+from services.projections.engine import Engine
+from services.projections.errors import TopicChangedError
+from services.projections.projection import Projection, label
+from services.projections.store import Partition
+
+MAX_BATCH = 500
+POLL_MS = 500
+IDENTITY_S = 30.0
+"""How often to ask whether the topics are still the same: aiokafka's fetches do not know topic ids."""
+
+_EVENTLOG = queries("services.eventlog")
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Watch:
+    """What others may know about a running projection. `lag` counts messages not yet taken in."""
+
+    state: str = "starting"
+    lag: int | None = None
+    changed: Callable[[], None] = field(default=lambda: None)
+
+    def become(self, state: str) -> None:
+        """Notes a new state: starting, standby, active, stopped."""
+        self.state = state
+        self.changed()
+
+    def note(self, lag: int | None) -> None:
+        """Notes how many messages wait."""
+        self.lag = lag
+        self.changed()
+
+
+async def partitions_of(settings: Settings, topics: Iterable[str]) -> list[Partition]:
+    """Every partition of these topics, by full topic name."""
+    admin = AIOKafkaAdminClient(**client_settings(settings))
+    await admin.start()
+    try:
+        found = await admin.describe_topics([settings.topic(topic) for topic in topics])
+    finally:
+        await admin.close()
+    return sorted((topic["topic"], p["partition"]) for topic in found for p in topic["partitions"])
+
+
+class Follower:
+    """Follows the topics of one projection; the caller holds its lock on `connection`."""
+
+    def __init__(self, settings: Settings, connection: Connection, projection: Projection) -> None:
+        self._settings = settings
+        self._connection = connection
+        self._projection = projection
+        self._engine = Engine(connection, projection)
+        self._consumer: AIOKafkaConsumer = consumer(settings)
+        self._identity: TopicIdentity | None = None
+        self._checked_at = 0.0
+
+    async def run(self, stop: asyncio.Event, watch: Watch) -> None:
+        """Follows until asked to stop. Raises what `Engine.apply` raises, and Kafka's and PostgreSQL's errors."""
+        await self._consumer.start()
+        try:
+            await self._begin()
+            watch.become("active")
+            while not stop.is_set():
+                await self._step()
+                watch.note(self._lag())
+        finally:
+            await self._consumer.stop()
+
+    async def _begin(self) -> None:
+        topics = self._projection.topics
+        identity = await topic_identity(self._settings, topics)
+        partitions = await partitions_of(self._settings, topics)
+        positions = await store.begin(self._connection, self._projection, identity, partitions)
+        self._consumer.assign([TopicPartition(*partition) for partition in partitions])
+        self._engine.positions = positions
+        self._identity, self._checked_at = identity, time.monotonic()
+        await self._mend()
+        for partition, offset in self._engine.positions.items():
+            self._consumer.seek(TopicPartition(*partition), offset)
+        log.info("projection begins", projection=label(self._projection), partitions=len(partitions))
+
+    async def _mend(self) -> None:
+        """Where Kafka has lost what comes next, the store has it; where Kafka's end is before us, we go back."""
+        every = [TopicPartition(*partition) for partition in self._engine.positions]
+        first = await self._consumer.beginning_offsets(every)
+        end = await self._consumer.end_offsets(every)
+        moves: dict[Partition, tuple[int, int]] = {}
+        lost = False
+        for partition, at in self._engine.positions.items():
+            begins, ends = first[TopicPartition(*partition)], end[TopicPartition(*partition)]
+            lost = lost or at < begins
+            if not begins <= at <= ends:
+                moves[partition] = at, begins
+        if lost:
+            await self._read_store()
+        if moves:
+            await store.move(self._connection, self._projection, moves)
+            self._engine.positions |= {partition: to for partition, (_, to) in moves.items()}
+
+    async def _read_store(self) -> None:
+        log.info("reading the event store", projection=label(self._projection))
+        at = Point()
+        while True:
+            rows = await self._connection.fetch(
+                _EVENTLOG["tail"], at.epoch, at.transaction_id, at.position, MAX_BATCH
+            )
+            if not rows:
+                return
+            mine = [row for row in rows if row["topic"] in self._projection.topics]
+            await self._engine.take_from_store(mine)
+            at = Point.of(rows[-1])
+
+    async def _step(self) -> None:
+        if time.monotonic() - self._checked_at > IDENTITY_S:
+            await self._check_identity()
+        found = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=MAX_BATCH)
+        messages = [message for batch in found.values() for message in batch]
+        if messages:
+            await self._engine.apply(messages)
+
+    async def _check_identity(self) -> None:
+        same = await topic_identity(self._settings, self._projection.topics) == self._identity
+        partitions = await partitions_of(self._settings, self._projection.topics)
+        if not same or set(partitions) != self._engine.positions.keys():
+            raise TopicChangedError(
+                "a topic was made anew or has other partitions; this process ends and begins again at the right place"
+            )
+        self._checked_at = time.monotonic()
+
+    def _lag(self) -> int | None:
+        ends = {p: self._consumer.highwater(TopicPartition(*p)) for p in self._engine.positions}
+        if any(end is None for end in ends.values()):
+            return None
+        return sum(max(0, int(end) - self._engine.positions[p]) for p, end in ends.items())
