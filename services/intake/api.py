@@ -1,0 +1,196 @@
+"""The HTTP edge of intake."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+from uuid import UUID
+
+import orjson
+import structlog
+from fastapi import APIRouter, Body, Depends, Query, Request
+from fastapi.responses import Response
+from pydantic import AwareDatetime
+
+from schemas.commands import (
+    CountCalls,
+    EndCampaign,
+    ExtendCampaign,
+    Fact,
+    FindChild,
+    GiveConsent,
+    OpenCase,
+    ReleaseCampaign,
+    ReportReach,
+    RequestCampaign,
+    UpdateCampaign,
+)
+from services.eventlog.store import Recorded, read_case
+from services.intake import handlers, views
+from services.intake.handlers import Answer, Ask, IntakeDeps
+from services.kernel.auth import EVERYONE_INSIDE, LEADS, STAFF, Principal, Role, require
+from services.kernel.http import if_match
+from services.kernel.idempotency import Idempotency, idempotency_of
+from services.kernel.problems import NotFoundError
+
+log = structlog.get_logger()
+
+
+def _uuid(text: str, rule: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError as error:
+        raise NotFoundError(rule, "there is nothing with this id: take it from the list of cases") from error
+
+
+def _case_id(case_id: str) -> UUID:
+    return _uuid(case_id, "no-such-case")
+
+
+def _campaign_id(campaign_id: str) -> UUID:
+    return _uuid(campaign_id, "no-such-campaign")
+
+
+CaseId = Annotated[UUID, Depends(_case_id)]
+CampaignId = Annotated[UUID, Depends(_campaign_id)]
+
+
+def _ask(*roles: Role) -> Any:
+    """Who asks, once a role of `roles` is proven."""
+    allowed = require(*roles)
+
+    async def ask(
+        request: Request,
+        principal: Annotated[Principal, Depends(allowed)],
+        idempotency: Annotated[Idempotency | None, Depends(idempotency_of)],
+    ) -> Ask:
+        correlation = structlog.contextvars.get_contextvars().get("correlation_id", "")
+        return Ask(
+            principal,
+            str(correlation),
+            request.headers.get("traceparent", "")[:100] or None,
+            idempotency,
+            if_match(request),
+        )
+
+    return Depends(ask)
+
+
+Staff = Annotated[Ask, _ask(*STAFF)]
+Lead = Annotated[Ask, _ask(*LEADS)]
+
+
+def _json(status: int, body: Any) -> Response:
+    headers = {}
+    if isinstance(body, dict) and "version" in body:
+        headers["ETag"] = f'"{body["version"]}"'
+    return Response(orjson.dumps(body), status, headers, "application/json")
+
+
+def _answer(answer: Answer) -> Response:
+    return _json(answer.status, answer.body)
+
+
+def router(deps: IntakeDeps) -> APIRouter:
+    """The routes of intake."""
+    routes = APIRouter(prefix="/v1", tags=["intake"])
+    _case_routes(routes, deps)
+    _read_routes(routes, deps)
+    _campaign_routes(routes, deps)
+    _other_routes(routes, deps)
+    return routes
+
+
+def _case_routes(routes: APIRouter, deps: IntakeDeps) -> None:
+    @routes.post("/cases", status_code=201)
+    async def open_case(ask: Staff, command: OpenCase) -> Response:
+        """Open a case; `possible_duplicates` names open cases of the same child."""
+        return _answer(await handlers.open_case(deps, ask, command))
+
+    @routes.post("/cases/{case_id}/events", status_code=201)
+    async def add_fact(ask: Staff, case_id: CaseId, fact: Annotated[Fact, Body()]) -> Response:
+        """Add one fact; with `If-Match`, only to the version that was seen."""
+        return _answer(await handlers.add_fact(deps, ask, case_id, fact))
+
+    @routes.post("/cases/{case_id}/campaigns", status_code=201)
+    async def request_campaign(ask: Staff, case_id: CaseId, command: RequestCampaign) -> Response:
+        """Request a campaign; nothing is sent before its release."""
+        return _answer(await handlers.request_campaign(deps, ask, case_id, command))
+
+
+def _read_routes(routes: APIRouter, deps: IntakeDeps) -> None:
+    inside = Annotated[Principal, Depends(require(*EVERYONE_INSIDE))]
+
+    async def keys_for(who: Principal, case_id: UUID, events: Sequence[Recorded]) -> views.Keys:
+        if who.role not in STAFF:
+            return None
+        log.info("identity read", actor=who.name, case_id=str(case_id))
+        return await deps.vault.find(sorted(views.keys_needed(events)))
+
+    @routes.get("/cases/{case_id}")
+    async def get_case(
+        who: inside,
+        case_id: CaseId,
+        at: Annotated[AwareDatetime | None, Query(description="as known at this moment")] = None,
+    ) -> Response:
+        """The case, its assessment, campaigns and displays. Identities only for staff."""
+        events = await read_case(deps.pool, case_id, at)
+        view = views.case_view(case_id, events, await keys_for(who, case_id, events), deps.policy)
+        if view is None:
+            raise _no_case()
+        return _json(200, view)
+
+    @routes.get("/cases/{case_id}/events")
+    async def get_history(who: inside, case_id: CaseId) -> Response:
+        """Every event about the case, in order of recording."""
+        events = await read_case(deps.pool, case_id)
+        if not events:
+            raise _no_case()
+        keys = await keys_for(who, case_id, events)
+        return _json(200, {"items": views.history_view(events, keys), "next_cursor": None})
+
+
+def _no_case() -> NotFoundError:
+    return NotFoundError("no-such-case", "there is no case with this id: take it from the list of cases")
+
+
+def _campaign_routes(routes: APIRouter, deps: IntakeDeps) -> None:
+    @routes.post("/campaigns/{campaign_id}/consents", status_code=201)
+    async def give_consent(ask: Staff, campaign_id: CampaignId, command: GiveConsent) -> Response:
+        """Record what a party decided; a refusal after the release ends the campaign."""
+        return _answer(await handlers.give_consent(deps, ask, campaign_id, command))
+
+    @routes.post("/campaigns/{campaign_id}/release")
+    async def release(ask: Staff, campaign_id: CampaignId, _command: ReleaseCampaign) -> Response:
+        """Release it: the policy says who may, and whoever requested it may not."""
+        return _answer(await handlers.release(deps, ask, campaign_id))
+
+    @routes.post("/campaigns/{campaign_id}/update")
+    async def update(ask: Lead, campaign_id: CampaignId, command: UpdateCampaign) -> Response:
+        """Show something else instead: the next revision."""
+        return _answer(await handlers.update(deps, ask, campaign_id, command))
+
+    @routes.post("/campaigns/{campaign_id}/extend")
+    async def extend(ask: Lead, campaign_id: CampaignId, command: ExtendCampaign) -> Response:
+        """Let it last longer, within the policy."""
+        return _answer(await handlers.extend(deps, ask, campaign_id, command))
+
+    @routes.post("/campaigns/{campaign_id}/end")
+    async def end(ask: Lead, campaign_id: CampaignId, command: EndCampaign) -> Response:
+        """End it: every display goes dark."""
+        return _answer(await handlers.end(deps, ask, campaign_id, command))
+
+
+def _other_routes(routes: APIRouter, deps: IntakeDeps) -> None:
+    @routes.post("/children:search")
+    async def find_child(ask: Staff, command: FindChild) -> Response:
+        """Find the cases of a child by names and birth date."""
+        return _json(200, await handlers.find_child(deps, ask, command))
+
+    @routes.post("/calls", status_code=201)
+    async def count_calls(ask: Staff, command: CountCalls) -> Response:
+        """Count calls to 116 000."""
+        return _answer(await handlers.count_calls(deps, ask, command))
+
+    @routes.post("/reach", status_code=201)
+    async def report_reach(ask: Staff, command: ReportReach) -> Response:
+        """Count the reach of posts about a case."""
+        return _answer(await handlers.report_reach(deps, ask, command))

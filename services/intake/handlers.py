@@ -1,0 +1,386 @@
+"""The use cases of intake: load, decide, seal, append, each in one transaction under the lock of its case."""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+import structlog
+
+from schemas.commands import (
+    CountCalls,
+    EndCampaign,
+    ExtendCampaign,
+    Fact,
+    FindChild,
+    GiveConsent,
+    MergeCase,
+    OpenCase,
+    ReportReach,
+    RequestCampaign,
+    UpdateCampaign,
+)
+from schemas.events import CallsCounted, ReachReported
+from schemas.vocabulary import Mode
+from services.eventlog.store import (
+    Append,
+    Cause,
+    NewEvent,
+    VersionConflictError,
+    append,
+    campaign_stream,
+    case_stream,
+    lock_streams,
+)
+from services.intake import campaign as campaign_states
+from services.intake import campaigns, facts, store
+from services.intake.appeal import Known
+from services.intake.campaign import Campaign
+from services.intake.errors import IntakeError, problem
+from services.intake.identity import identity_of
+from services.intake.policy import Policy
+from services.intake.sealing import Draft
+from services.intake.store import Committed, File
+from services.kernel.auth import Principal
+from services.kernel.idempotency import Idempotency
+from services.kernel.ids import new_id
+from services.kernel.postgres import Connection, Pool, in_transaction
+from services.kernel.problems import ConflictError, NotFoundError, PreconditionFailedError
+from services.kernel.settings import Settings
+from services.kernel.vault import KeyDestroyedError, Vault
+
+ATTEMPTS = 5
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class IntakeDeps:
+    """What intake works with."""
+
+    pool: Pool
+    vault: Vault
+    settings: Settings
+    policy: Policy
+
+    @property
+    def secret(self) -> bytes:
+        """The key of the blind index."""
+        return store.fingerprint_key(self.settings.master_key_bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Who asks, and how: the version the caller saw, the key that makes a repeat harmless."""
+
+    principal: Principal
+    correlation_id: str
+    traceparent: str | None = None
+    idempotency: Idempotency | None = None
+    if_match: int | None = None
+
+    def cause(self, mode: Mode) -> Cause:
+        """Why the events are appended."""
+        return Cause(self.principal.name, self.correlation_id, traceparent=self.traceparent, mode=mode)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A status and a body; `version` of the body becomes the ETag."""
+
+    status: int
+    body: dict[str, Any]
+
+
+Work = Callable[[Connection], Awaitable[Answer]]
+
+
+async def execute(deps: IntakeDeps, ask: Ask, locks: Iterable[str], work: Work) -> Answer:
+    """Runs `work` in one transaction under these locks, with the caller's idempotency key.
+
+    Everything is read and decided under the lock of the case, so that of two commands the second sees what the first
+    appended. Raises a Problem for whatever is refused, AnsweredBefore for a repeat.
+    """
+    names = list(locks)
+
+    async def once(connection: Connection) -> Answer:
+        if ask.idempotency:
+            await ask.idempotency.claim(connection)
+        await lock_streams(connection, names)
+        answer = await work(connection)
+        if ask.idempotency:
+            await ask.idempotency.remember(connection, answer.status, answer.body)
+        return answer
+
+    if ask.idempotency:
+        await ask.idempotency.replay(deps.pool)
+    for _ in range(ATTEMPTS):
+        try:
+            return await in_transaction(deps.pool, once)
+        except (VersionConflictError, asyncpg.UniqueViolationError):
+            continue
+        except IntakeError as error:
+            raise problem(error) from error
+        except KeyDestroyedError as error:
+            raise ConflictError("erased", "this identity is erased and takes no new data") from error
+    raise ConflictError("busy", "others keep changing this case: try again", headers={"Retry-After": "1"})
+
+
+# ── reading for a decision ──────────────────────────────────────────────────────────────────────────────────
+
+
+async def load(connection: Connection, case_id: UUID) -> File:
+    """The file of a case. Raises NotFoundError."""
+    file = (await store.load_files(connection, [case_id]))[case_id]
+    if not file.case.version:
+        raise NotFoundError("no-such-case", "there is no case with this id: take it from the list of cases")
+    return file
+
+
+async def known_of(
+    connection: Connection, deps: IntakeDeps, files: Iterable[File], principal: Principal
+) -> Known:
+    """What was said in clear, opened for a decision."""
+    children = {c.child_id: c.identity for file in files for c in file.case.children}
+    texts = {c.campaign_id: c.texts for file in files for c in file.campaigns.values() if c.texts}
+    names = {at.sealed.key for at in (*children.values(), *texts.values())}
+    keys = await deps.vault.find(sorted(names)) if names else {}
+    return Known(
+        now=await store.database_now(connection),
+        zone=deps.settings.zone,
+        policy=deps.policy,
+        actor=principal.name,
+        role=principal.role,
+        identities={child: at.opened(keys) for child, at in children.items()},
+        texts={campaign: at.opened(keys) or {} for campaign, at in texts.items()},
+    )
+
+
+def check_match(file: File, stream: str, if_match: int | None) -> None:
+    """Raises PreconditionFailedError when the stream is not at the version that the caller saw."""
+    version = file.versions[stream]
+    if if_match is None or if_match == version:
+        return
+    changed = [e.type for e in file.events if e.stream == stream and e.version > max(if_match, 0)]
+    raise PreconditionFailedError(
+        "stale-version",
+        "somebody was faster: look at what changed, and send it again with the current version",
+        current_version=version,
+        changed=changed,
+    )
+
+
+async def _commit(
+    connection: Connection, deps: IntakeDeps, files: list[File], drafts: list[Draft], cause: Cause
+) -> Committed:
+    return await store.commit(
+        connection,
+        vault=deps.vault,
+        secret=deps.secret,
+        policy=deps.policy,
+        files=files,
+        drafts=drafts,
+        cause=cause,
+    )
+
+
+# ── cases ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def open_case(deps: IntakeDeps, ask: Ask, command: OpenCase) -> Answer:
+    """Opens a case; says which open cases concern the same child."""
+    case_id = new_id()
+    marks = [store.fingerprint(deps.secret, identity_of(child)) for child in command.children]
+    # Locked too, so that a child that is called in twice at the same moment is one child.
+    locks = [case_stream(case_id), *(f"child-{mark.hex()}" for mark in marks if mark)]
+
+    async def work(connection: Connection) -> Answer:
+        found = await store.known_children(connection, [mark for mark in marks if mark])
+        child_ids = [found.get(mark) or uuid4() if mark else uuid4() for mark in marks]
+        twins = await store.cases_of_children(connection, child_ids)
+        file = store.fold(case_id, ())
+        known = await known_of(connection, deps, [file], ask.principal)
+        year = known.now.astimezone(known.zone).year
+        (number,) = await store.next_number(connection, year)
+        drafts = facts.decide_open(file.case, number, command, child_ids, known)
+        committed = await _commit(connection, deps, [file], drafts, ask.cause(command.mode))
+        duplicates = {row["case_id"]: row["case_number"] for row in twins if row["open"]}
+        body = {
+            "case_id": str(case_id),
+            "case_number": number,
+            "version": committed.versions[case_stream(case_id)],
+            "children": [{"index": n, "child_id": str(child)} for n, child in enumerate(child_ids)],
+            "possible_duplicates": [{"case_id": str(c), "case_number": n} for c, n in duplicates.items()],
+        }
+        return Answer(201, body)
+
+    return await execute(deps, ask, locks, work)
+
+
+async def add_fact(deps: IntakeDeps, ask: Ask, case_id: UUID, fact: Fact) -> Answer:
+    """Adds a fact to a case, and what follows from it for its campaigns."""
+    other_id = fact.case_id if isinstance(fact, MergeCase) else None
+    locks = [case_stream(one) for one in (case_id, other_id) if one]
+
+    async def work(connection: Connection) -> Answer:
+        file = await load(connection, case_id)
+        check_match(file, file.case.stream, ask.if_match)
+        facts.takes(file.case, fact)
+        files = [file]
+        if other_id and other_id != case_id:
+            files.append((await store.load_files(connection, [other_id]))[other_id])
+        known = await known_of(connection, deps, files, ask.principal)
+        campaigns_of_case = list(file.campaigns.values())
+        if isinstance(fact, MergeCase):
+            drafts = facts.decide_merge(file.case, campaigns_of_case, files[-1].case, known)
+        else:
+            drafts = facts.decide_fact(file.case, campaigns_of_case, fact, known)
+        committed = await _commit(connection, deps, files, drafts, ask.cause(file.case.mode))
+        event = committed.first(file.case.stream)
+        version = committed.versions[file.case.stream]
+        return Answer(201, {"event_id": str(event.event_id), "version": version})
+
+    return await execute(deps, ask, locks, work)
+
+
+# ── campaigns ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def request_campaign(deps: IntakeDeps, ask: Ask, case_id: UUID, command: RequestCampaign) -> Answer:
+    """Asks for a campaign of a case."""
+    campaign_id = new_id()
+
+    async def work(connection: Connection) -> Answer:
+        file = await load(connection, case_id)
+        check_match(file, file.case.stream, ask.if_match)
+        known = await known_of(connection, deps, [file], ask.principal)
+        campaign = campaign_states.initial_state(campaign_id, case_id)
+        drafts = campaigns.decide_request(campaign, file.case, command, known)
+        committed = await _commit(connection, deps, [file], drafts, ask.cause(file.case.mode))
+        version = committed.versions[campaign.stream]
+        return Answer(201, {"campaign_id": str(campaign_id), "state": "requested", "version": version})
+
+    return await execute(deps, ask, [case_stream(case_id), campaign_stream(campaign_id)], work)
+
+
+Decide = Callable[[Campaign, File, Known], list[Draft]]
+
+
+async def _step(deps: IntakeDeps, ask: Ask, campaign_id: UUID, status: int, decide: Decide) -> Answer:
+    case_id = await store.case_of(deps.pool, campaign_id)
+    if case_id is None:
+        raise NotFoundError("no-such-campaign", "there is no campaign with this id: take it from its case")
+
+    async def work(connection: Connection) -> Answer:
+        file = await load(connection, case_id)
+        campaign = file.campaigns[campaign_id]
+        check_match(file, campaign.stream, ask.if_match)
+        known = await known_of(connection, deps, [file], ask.principal)
+        drafts = decide(campaign, file, known)
+        await _commit(connection, deps, [file], drafts, ask.cause(file.case.mode))
+        after = (await load(connection, case_id)).campaigns[campaign_id]
+        body: dict[str, Any] = {
+            "campaign_id": str(campaign_id),
+            "state": after.state,
+            "version": after.version,
+        }
+        if after.shown.expires_at:
+            body["expires_at"] = after.shown.expires_at.isoformat()
+        return Answer(status, body)
+
+    return await execute(deps, ask, [case_stream(case_id), campaign_stream(campaign_id)], work)
+
+
+async def give_consent(deps: IntakeDeps, ask: Ask, campaign_id: UUID, command: GiveConsent) -> Answer:
+    """Records what a party decided."""
+
+    def decide(campaign: Campaign, _file: File, known: Known) -> list[Draft]:
+        return campaigns.decide_consent(campaign, command, known)
+
+    return await _step(deps, ask, campaign_id, 201, decide)
+
+
+async def release(deps: IntakeDeps, ask: Ask, campaign_id: UUID) -> Answer:
+    """Releases a campaign."""
+
+    def decide(campaign: Campaign, file: File, known: Known) -> list[Draft]:
+        return campaigns.decide_release(campaign, file.case, known)
+
+    return await _step(deps, ask, campaign_id, 200, decide)
+
+
+async def update(deps: IntakeDeps, ask: Ask, campaign_id: UUID, command: UpdateCampaign) -> Answer:
+    """Changes what a campaign shows."""
+
+    def decide(campaign: Campaign, file: File, known: Known) -> list[Draft]:
+        return campaigns.decide_update(campaign, file.case, command, known)
+
+    return await _step(deps, ask, campaign_id, 200, decide)
+
+
+async def extend(deps: IntakeDeps, ask: Ask, campaign_id: UUID, command: ExtendCampaign) -> Answer:
+    """Lets a campaign last longer."""
+
+    def decide(campaign: Campaign, file: File, known: Known) -> list[Draft]:
+        return campaigns.decide_extend(campaign, file.case, command, known)
+
+    return await _step(deps, ask, campaign_id, 200, decide)
+
+
+async def end(deps: IntakeDeps, ask: Ask, campaign_id: UUID, command: EndCampaign) -> Answer:
+    """Ends a campaign."""
+
+    def decide(campaign: Campaign, _file: File, _known: Known) -> list[Draft]:
+        return campaigns.decide_end(campaign, command)
+
+    return await _step(deps, ask, campaign_id, 200, decide)
+
+
+# ── search and counters ─────────────────────────────────────────────────────────────────────────────────────
+
+
+async def find_child(deps: IntakeDeps, ask: Ask, command: FindChild) -> Mapping[str, Any]:
+    """The cases of a child, by exact identity. Who searched is logged, never for whom."""
+    identity = command.model_dump(mode="json")
+    mark = store.fingerprint(deps.secret, identity)
+    found = await store.known_children(deps.pool, [mark] if mark else [])
+    rows = await store.cases_of_children(deps.pool, found.values())
+    log.info("child searched", actor=ask.principal.name, cases=[str(row["case_id"]) for row in rows])
+    cases = [
+        {
+            "case_id": str(row["case_id"]),
+            "case_number": row["case_number"],
+            "state": "open" if row["open"] else "closed",
+        }
+        for row in rows
+    ]
+    items = [{"child_id": str(child), "cases": cases} for child in found.values()]
+    return {"items": items, "next_cursor": None}
+
+
+async def count_calls(deps: IntakeDeps, ask: Ask, command: CountCalls) -> Answer:
+    """Counts calls to 116 000."""
+    event = NewEvent(CallsCounted(count=command.count), time=command.at)
+    return await _counted(deps, ask, Append("ops-calls", "calls", [event], ask.cause(Mode.ACTUAL)), None)
+
+
+async def report_reach(deps: IntakeDeps, ask: Ask, command: ReportReach) -> Answer:
+    """Counts the reach of posts about a case."""
+    data = ReachReported(people=command.people, interactions=command.interactions)
+    case_id = command.case_id
+    counted = Append(
+        f"ops-{case_id}", str(case_id), [NewEvent(data, time=command.at)], ask.cause(Mode.ACTUAL)
+    )
+    return await _counted(deps, ask, counted, case_id)
+
+
+async def _counted(deps: IntakeDeps, ask: Ask, counted: Append, case_id: UUID | None) -> Answer:
+    async def work(connection: Connection) -> Answer:
+        if case_id:
+            await load(connection, case_id)
+        versions = await append(connection, [counted])
+        body = {"event_id": str(counted.events[0].event_id), "version": versions[counted.stream]}
+        return Answer(201, body)
+
+    return await execute(deps, ask, [counted.stream], work)

@@ -1,0 +1,67 @@
+-- next_numbers: takes case numbers of a year; returns the last one
+insert into intake.case_number as n (year, last) values ($1, $2)
+on conflict (year) do update set last = n.last + excluded.last returning last
+
+-- opened: cases by number, and whether they are open
+insert into intake.case_open (case_id, case_number, open)
+select * from unnest($1::uuid[], $2::text[], $3::boolean[])
+on conflict (case_id) do update set open = excluded.open
+
+-- case_children: which children are in which case
+insert into intake.case_child (child_id, case_id) select * from unnest($1::uuid[], $2::uuid[])
+on conflict do nothing
+
+-- turned: whether cases are open
+update intake.case_open c set open = t.open from unnest($1::uuid[], $2::boolean[]) t(case_id, open)
+where c.case_id = t.case_id
+
+-- campaigns: to which case a campaign belongs
+insert into intake.campaign (campaign_id, case_id) select * from unnest($1::uuid[], $2::uuid[])
+on conflict do nothing
+
+-- case_of: the case of a campaign
+select case_id from intake.campaign where campaign_id = $1
+
+-- index_children: remembers fingerprints; the first child keeps its own
+insert into intake.blind_index (fingerprint, child_id) select * from unnest($1::bytea[], $2::uuid[])
+on conflict do nothing
+
+-- known_children: the children of these fingerprints
+select fingerprint, child_id from intake.blind_index where fingerprint = any($1::bytea[])
+
+-- forget_children: erases what finds these children again
+delete from intake.blind_index where child_id = any($1::uuid[])
+
+-- cases_of_children: the cases of these children
+select c.child_id, c.case_id, o.case_number, o.open from intake.case_child c join intake.case_open o using (case_id)
+where c.child_id = any($1::uuid[]) order by o.case_number
+
+-- set_timer: when something is due; a later call moves it
+insert into intake.timer (campaign_id, kind, due_at) values ($1, $2, coalesce($3, clock_timestamp()))
+on conflict (campaign_id, kind) do update set due_at = excluded.due_at
+
+-- clear_timers: nothing of this campaign is due any more
+delete from intake.timer where campaign_id = $1 and ($2::text is null or kind = $2)
+
+-- due: what is due by the clock of the database
+select t.campaign_id, t.kind, c.case_id from intake.timer t join intake.campaign c using (campaign_id)
+where t.due_at <= clock_timestamp() order by t.due_at limit $1
+
+-- postpone: looks again after a while
+update intake.timer set due_at = clock_timestamp() + $3::interval where campaign_id = $1 and kind = $2
+
+-- now: the clock of the database
+select clock_timestamp()
+
+-- known_events: which of these events are in the log
+select event_id from eventlog.events where event_id = any($1::uuid[])
+
+-- stream_names: which of these streams exist
+select distinct stream from eventlog.events where stream = any($1::text[])
+
+-- intake_events: the events of these cases in streams of intake, in order of appending
+select * from eventlog.events
+where subject = any($1::text[]) and (stream like 'case-%' or stream like 'campaign-%') order by position
+
+-- worrying: what the newest assessment of a case says
+select (data->>'worrying')::boolean as worrying from eventlog.events where stream = $1 order by version desc limit 1

@@ -1,0 +1,240 @@
+"""What intake keeps beside the log: case numbers, who is in which case, the blind index, timers. And its commits."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from schemas.events import (
+    CampaignEnded,
+    CampaignExtended,
+    CampaignReleased,
+    CampaignRequested,
+    CampaignUpdated,
+    CaseClosed,
+    CaseMerged,
+    CaseOpened,
+    CaseReopened,
+    ChildrenJoined,
+    EventData,
+)
+from services.eventlog.store import Append, Cause, NewEvent, Recorded, Stop, append, recorded
+from services.intake import campaign as campaigns
+from services.intake import case as cases
+from services.intake.campaign import Campaign
+from services.intake.case import Case
+from services.intake.identity import identifying
+from services.intake.policy import Policy
+from services.intake.sealing import Draft, Secret, key_names, sealed_event
+from services.kernel.postgres import Connection, Pool, queries
+from services.kernel.vault import Vault, blind, derive
+
+SQL = queries("services.intake")
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """All that intake knows of a case: the case, its campaigns, and the events of both in order of appending."""
+
+    case: Case
+    campaigns: Mapping[UUID, Campaign]
+    events: Sequence[Recorded]
+
+    @property
+    def versions(self) -> dict[str, int]:
+        """The version of every stream of the case."""
+        return {self.case.stream: self.case.version} | {c.stream: c.version for c in self.campaigns.values()}
+
+
+def fold(case_id: UUID, events: Iterable[Recorded]) -> File:
+    """The file of a case from its events; events of other services are passed over."""
+    case = cases.initial_state(case_id)
+    found: dict[UUID, Campaign] = {}
+    mine = []
+    for event in events:
+        if event.stream == case.stream:
+            case = cases.evolve(case, event)
+        elif event.stream.startswith("campaign-"):
+            campaign_id = UUID(event.stream.removeprefix("campaign-"))
+            before = found.get(campaign_id) or campaigns.initial_state(campaign_id, case_id)
+            found[campaign_id] = campaigns.evolve(before, event)
+        else:
+            continue
+        mine.append(event)
+    return File(case, found, mine)
+
+
+async def load_files(connection: Connection, case_ids: Sequence[UUID]) -> dict[UUID, File]:
+    """The files of several cases; a case that does not exist has version 0."""
+    rows = await connection.fetch(SQL["intake_events"], [str(case_id) for case_id in case_ids])
+    events: dict[str, list[Recorded]] = {str(case_id): [] for case_id in case_ids}
+    for row in rows:
+        events[row["subject"]].append(recorded(row))
+    return {case_id: fold(case_id, events[str(case_id)]) for case_id in case_ids}
+
+
+def fingerprint_key(master_key: bytes) -> bytes:
+    """The key of the blind index."""
+    return derive(master_key, "blind-index")
+
+
+def fingerprint(secret: bytes, identity: Mapping[str, Any] | None) -> bytes | None:
+    """What finds a child again; None unless names and birth date are all known."""
+    parts = identifying(dict(identity or {}))
+    return blind(secret, *parts) if parts else None
+
+
+def fingerprints(secret: bytes, drafts: Iterable[Draft]) -> dict[bytes, UUID]:
+    """The fingerprints of every identity in these drafts."""
+    found = {}
+    for draft in drafts:
+        for row in draft.fields.get("children") or ():
+            identity = row.get("identity") if isinstance(row, Mapping) else None
+            if isinstance(identity, Secret):
+                mark = fingerprint(secret, identity.value)
+                if mark:
+                    found[mark] = UUID(identity.key.removeprefix("child:"))
+    return found
+
+
+async def known_children(connection: Connection | Pool, marks: Iterable[bytes]) -> dict[bytes, UUID]:
+    """The children with these fingerprints."""
+    rows = await connection.fetch(SQL["known_children"], list(marks))
+    return {bytes(row["fingerprint"]): row["child_id"] for row in rows}
+
+
+async def forget_children(connection: Connection, children: Iterable[UUID]) -> None:
+    """Erases what finds these children again: part of their erasure."""
+    await connection.execute(SQL["forget_children"], list(children))
+
+
+async def cases_of_children(
+    connection: Connection | Pool, children: Iterable[UUID]
+) -> list[Mapping[str, Any]]:
+    """Rows (child_id, case_id, case_number, open), in order of number."""
+    return list(await connection.fetch(SQL["cases_of_children"], list(children)))
+
+
+async def next_number(source: Connection | Pool, year: int, count: int = 1) -> list[str]:
+    """`count` new case numbers of a year, such as 2021-000123."""
+    last = await source.fetchval(SQL["next_numbers"], year, count)
+    return [f"{year}-{number:06d}" for number in range(last - count + 1, last + 1)]
+
+
+async def case_of(source: Connection | Pool, campaign_id: UUID) -> UUID | None:
+    """The case of a campaign."""
+    found: UUID | None = await source.fetchval(SQL["case_of"], campaign_id)
+    return found
+
+
+async def database_now(source: Connection | Pool) -> datetime:
+    """The clock by which everything is timed."""
+    moment: datetime = await source.fetchval(SQL["now"])
+    return moment
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What was appended, with the new versions."""
+
+    events: Sequence[tuple[Draft, NewEvent]]
+    versions: Mapping[str, int]
+
+    def first(self, stream: str) -> NewEvent:
+        """The first event that was appended to a stream."""
+        return next(event for draft, event in self.events if draft.stream == stream)
+
+
+async def commit(
+    connection: Connection,
+    *,
+    vault: Vault,
+    secret: bytes,
+    policy: Policy,
+    files: Sequence[File],
+    drafts: Sequence[Draft],
+    cause: Cause,
+) -> Committed:
+    """Seals what was decided and appends it with all that must be true at once: stops, timers, indexes.
+
+    The streams of the cases are locked. Raises VersionConflictError, KeyDestroyedError.
+    """
+    keys = await vault.ensure(key_names(drafts)) if key_names(drafts) else {}
+    events = [(draft, sealed_event(draft, keys)) for draft in drafts]
+    subjects = {stream: file.case.case_id for file in files for stream in file.versions}
+    expected = {stream: version for file in files for stream, version in file.versions.items()}
+    appends, stops = [], []
+    for stream in dict.fromkeys(draft.stream for draft in drafts):
+        case_id = subjects.get(stream, files[0].case.case_id)
+        version = expected.get(stream, 0)
+        mine = [(draft, event) for draft, event in events if draft.stream == stream]
+        appends.append(Append(stream, str(case_id), [event for _, event in mine], cause, version))
+        stops += [
+            Stop(*draft.darkens, case_id, version + number, event.event_id, cause.mode)
+            for number, (draft, event) in enumerate(mine, 1)
+            if draft.darkens
+        ]
+    versions = await append(connection, appends, stops)
+    await index_children(connection, fingerprints(secret, drafts))
+    facts = [(subjects.get(draft.stream, files[0].case.case_id), event.data) for draft, event in events]
+    await note_cases(connection, facts)
+    await _set_timers(connection, policy, [data for _, data in facts])
+    return Committed(events, versions)
+
+
+async def index_children(connection: Connection, marks: Mapping[bytes, UUID]) -> None:
+    """Remembers how to find these children again."""
+    if marks:
+        await connection.execute(SQL["index_children"], list(marks), list(marks.values()))
+
+
+async def note_cases(connection: Connection, facts: Sequence[tuple[UUID, EventData]]) -> None:
+    """Keeps the tables that find cases in step with (case id, event)."""
+    opened = [(case, data) for case, data in facts if isinstance(data, CaseOpened)]
+    if opened:
+        await connection.execute(
+            SQL["opened"], [c for c, _ in opened], [d.case_number for _, d in opened], [True] * len(opened)
+        )
+    members = [
+        (child.child_id, case)
+        for case, data in facts
+        if isinstance(data, CaseOpened | ChildrenJoined)
+        for child in data.children
+    ]
+    if members:
+        await connection.execute(
+            SQL["case_children"], [child for child, _ in members], [case for _, case in members]
+        )
+    # The last turn of each case counts.
+    turned = {
+        case: isinstance(data, CaseReopened)
+        for case, data in facts
+        if isinstance(data, CaseClosed | CaseMerged | CaseReopened)
+    }
+    if turned:
+        await connection.execute(SQL["turned"], list(turned), list(turned.values()))
+    started = {
+        data.campaign_id: case
+        for case, data in facts
+        if isinstance(data, CampaignRequested | CampaignReleased)
+    }
+    if started:
+        await connection.execute(SQL["campaigns"], list(started), list(started.values()))
+
+
+async def _set_timers(connection: Connection, policy: Policy, facts: Iterable[EventData]) -> None:
+    for data in facts:
+        match data:
+            case CampaignRequested():
+                if policy.kinds[data.appeal.kind].release == "automatic":
+                    await connection.execute(SQL["set_timer"], data.campaign_id, "release", None)
+            case CampaignReleased() | CampaignUpdated() | CampaignExtended():
+                await connection.execute(SQL["clear_timers"], data.campaign_id, "release")
+                if data.appeal.expires_at:
+                    due = data.appeal.expires_at
+                    await connection.execute(SQL["set_timer"], data.campaign_id, "expire", due)
+            case CampaignEnded():
+                await connection.execute(SQL["clear_timers"], data.campaign_id, None)
+            case _:
+                pass
