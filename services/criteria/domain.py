@@ -1,0 +1,266 @@
+"""When a disappearance is worrying: a pure function of the case's events, the version of the rules, and the clock.
+
+Ministerial Directive of 20 February 2002: any one criterion is enough. Unknown is not no.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from uuid import UUID
+
+from schemas.events import AssessmentChanged, CriterionFinding, OpenQuestion, Override
+from schemas.vocabulary import Answer, Criterion, Finding
+from services.criteria.case_state import CaseState, Child, evolve, initial
+from services.criteria.directive import Rules
+from services.eventlog.store import Recorded
+
+__all__ = [
+    "Assessment",
+    "CaseFile",
+    "CaseState",
+    "advance",
+    "assess",
+    "decide",
+    "evolve",
+    "initial",
+    "next_evaluation",
+    "reassess",
+]
+
+_HOLDS = (Finding.YES, Finding.POSSIBLE)
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """What the rules conclude. `assessed` False: nobody is missing, so there is nothing to conclude."""
+
+    rules: str
+    assessed: bool
+    worrying: bool
+    criteria: tuple[CriterionFinding, ...]
+    reasons: tuple[str, ...]
+    open_questions: tuple[OpenQuestion, ...]
+    medication_overdue: tuple[int, ...]
+
+
+def assess(state: CaseState, rules: Rules, now: datetime) -> Assessment:
+    """Applies the rules to a case at a moment."""
+    kind = rules.kinds[state.kind] if state.kind else None
+    assessed = kind is not None and state.abduction not in kind.not_assessed
+    criteria = _findings(state, rules) if assessed else ()
+    reasons = _reasons(state, rules, criteria) if assessed else ()
+    worrying = bool(reasons)
+    if state.override is not None and state.missing:
+        worrying = state.override.worrying
+        reasons = (*reasons, "override") if worrying else ("override",)
+    return Assessment(
+        rules=rules.version,
+        assessed=assessed,
+        worrying=worrying,
+        criteria=criteria,
+        reasons=reasons,
+        open_questions=_questions(state, rules, criteria) if assessed else (),
+        medication_overdue=tuple(c for c, due in _doses(state) if due <= now) if assessed else (),
+    )
+
+
+def _findings(state: CaseState, rules: Rules) -> tuple[CriterionFinding, ...]:
+    children = sorted(state.children, key=lambda child: child.index)
+    return tuple(
+        _finding(state, rules, child, criterion) for child in children for criterion in rules.criteria
+    )
+
+
+def _finding(state: CaseState, rules: Rules, child: Child, criterion: Criterion) -> CriterionFinding:
+    report = state.report(criterion, child.index)
+    value = Finding(report.value.value) if report else Finding.UNKNOWN
+    evidence = (report.event_id,) if report else ()
+    if criterion is Criterion.UNDER_13:
+        by_age = _by_age(child, rules.age_limit)
+        # A report decides where the age is not known; where they disagree, the one that says young is believed.
+        if by_age is not Finding.UNKNOWN and not (value is Finding.YES and by_age is not Finding.YES):
+            value, evidence = by_age, (child.age_event,)
+    return CriterionFinding(criterion=criterion, child=child.index, value=value, evidence=evidence)
+
+
+def _by_age(child: Child, limit: int) -> Finding:
+    if child.age_min is None and child.age_max is None:
+        return Finding.UNKNOWN
+    if child.age_max is not None and child.age_max < limit:
+        return Finding.YES
+    if child.age_min is not None and child.age_min >= limit:
+        return Finding.NO
+    return Finding.POSSIBLE
+
+
+def _holding(state: CaseState, criteria: tuple[CriterionFinding, ...]) -> set[Criterion]:
+    """The criteria that hold for a child who is still missing."""
+    missing = {child.index for child in state.missing}
+    return {f.criterion for f in criteria if f.child in missing and f.value in _HOLDS}
+
+
+def _reasons(state: CaseState, rules: Rules, criteria: tuple[CriterionFinding, ...]) -> tuple[str, ...]:
+    if state.kind is None or not state.missing:
+        return ()
+    holding = _holding(state, criteria)
+    by_criteria = tuple(f"criterion:{c.value}" for c in rules.deciding(state.kind) if c in holding)
+    by_kind = (f"kind:{state.kind.value}",) if rules.kinds[state.kind].worrying_by_itself else ()
+    return by_criteria + by_kind
+
+
+def _questions(
+    state: CaseState, rules: Rules, criteria: tuple[CriterionFinding, ...]
+) -> tuple[OpenQuestion, ...]:
+    """First the criteria that hold for nobody yet, since their answer may decide; among those, as the rules ask."""
+    if state.kind is None:
+        return ()
+    missing = {child.index for child in state.missing}
+    deciding = rules.deciding(state.kind)
+    holding = _holding(state, criteria)
+    unknown = [
+        f for f in criteria if f.child in missing and f.criterion in deciding and f.value is Finding.UNKNOWN
+    ]
+    unknown.sort(key=lambda f: (f.criterion in holding, rules.questions.index(f.criterion), f.child))
+    return tuple(OpenQuestion(criterion=f.criterion, child=f.child) for f in unknown)
+
+
+def _doses(state: CaseState) -> list[tuple[int, datetime]]:
+    """When each missing child that depends on medication needs it next."""
+    found = []
+    for child in sorted(state.missing, key=lambda child: child.index):
+        report = state.report(Criterion.MEDICATION_DEPENDENT, child.index)
+        if report and report.value is Answer.YES and report.next_due:
+            found.append((child.index, report.next_due))
+    return found
+
+
+def next_evaluation(state: CaseState, now: datetime) -> datetime | None:
+    """When the clock alone will change the assessment; None: never, or nothing about the case is live."""
+    return min((due for _, due in _doses(state) if due > now), default=None) if state.live else None
+
+
+# ── decide ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def decide(
+    previous: AssessmentChanged | None, assessment: Assessment, state: CaseState, because: UUID | None
+) -> AssessmentChanged | None:
+    """The event to append, or None when nothing changed. `because` is the event that led to it; None: the clock."""
+    if state.kind is None or (previous is None and not assessment.assessed and not assessment.worrying):
+        return None
+    changes = _changes(previous, assessment, state)
+    if not changes:
+        return None
+    episode = previous.episode if previous else 0
+    if assessment.worrying and not (previous and previous.worrying):
+        episode += 1
+    return AssessmentChanged(
+        case_number=state.case_number,
+        kind=state.kind,
+        postal_code=state.postal_code,
+        municipality=state.municipality,
+        case_version=state.version,
+        case_open=state.is_open,
+        rules=assessment.rules,
+        worrying=assessment.worrying,
+        episode=episode,
+        criteria=assessment.criteria,
+        reasons=assessment.reasons,
+        open_questions=assessment.open_questions,
+        override=state.override,
+        medication_overdue=assessment.medication_overdue,
+        changes=changes,
+        because=because,
+    )
+
+
+def _changes(previous: AssessmentChanged | None, new: Assessment, state: CaseState) -> tuple[str, ...]:
+    """What changed, in words for machines. The first assessment is compared with knowing nothing."""
+    old = previous
+    pairs: list[tuple[str, object, object]] = [
+        ("worrying", old.worrying if old else False, new.worrying),
+        ("case_open", old.case_open if old else None, state.is_open),
+        ("kind", old.kind if old else None, state.kind),
+        ("rules", old.rules if old else None, new.rules),
+        ("override", _stands(old.override if old else None), _stands(state.override)),
+    ]
+    found = [f"{name}: {_word(before)} → {_word(after)}" for name, before, after in pairs if before != after]
+    if old and old.override and state.override and old.override.event_id != state.override.event_id:
+        found.append("override: renewed")
+    if old and (old.postal_code, old.municipality) != (state.postal_code, state.municipality):
+        found.append("place: corrected")
+    found += _finding_changes(old.criteria if old else (), new.criteria)
+    before = set(old.medication_overdue) if old else set()
+    for child in sorted(before ^ set(new.medication_overdue)):
+        found.append(f"medication_overdue[{child}]: {_word(child in before)} → {_word(child not in before)}")
+    found += _list_changes("reason", old.reasons if old else (), new.reasons)
+    if (old.open_questions if old else ()) != new.open_questions:
+        found.append(f"open_questions: {len(old.open_questions) if old else 0} → {len(new.open_questions)}")
+    return tuple(found)
+
+
+def _finding_changes(old: tuple[CriterionFinding, ...], new: tuple[CriterionFinding, ...]) -> list[str]:
+    if old == new:
+        return []
+    before = {(f.child, f.criterion): f for f in old}
+    after = {(f.child, f.criterion): f for f in new}
+    found = []
+    for key in [*after, *(key for key in before if key not in after)]:
+        was, now = before.get(key), after.get(key)
+        name = f"{key[1].value}[{key[0]}]"
+        then, next_value = (f.value if f else Finding.UNKNOWN for f in (was, now))
+        if then is not next_value:
+            found.append(f"{name}: {then.value} → {next_value.value}")
+        elif (was.evidence if was else ()) != (now.evidence if now else ()):
+            found.append(f"{name}: other evidence")
+    return found
+
+
+def _list_changes(name: str, old: tuple[str, ...], new: tuple[str, ...]) -> list[str]:
+    gone = [f"{name}: - {item}" for item in old if item not in new]
+    return gone + [f"{name}: + {item}" for item in new if item not in old]
+
+
+def _stands(override: Override | None) -> object:
+    return override.worrying if override else None
+
+
+def _word(value: object) -> str:
+    match value:
+        case None:
+            return "none"
+        case bool():
+            return "true" if value else "false"
+        case _:
+            return str(value)
+
+
+# ── one case, event by event ────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class CaseFile:
+    """A case and the assessment that stands."""
+
+    state: CaseState = initial
+    latest: AssessmentChanged | None = None
+
+
+def advance(
+    file: CaseFile, event: Recorded, rules: Rules, now: datetime
+) -> tuple[CaseFile, AssessmentChanged | None]:
+    """The file after the next event of the stream, and what to append.
+
+    What was assessed at this version before, by a process whose file is lost, is not assessed again.
+    """
+    file = replace(file, state=evolve(file.state, event))
+    if file.latest and file.latest.case_version >= event.version:
+        return file, None
+    return reassess(file, rules, now, event.event_id)
+
+
+def reassess(
+    file: CaseFile, rules: Rules, now: datetime, because: UUID | None = None
+) -> tuple[CaseFile, AssessmentChanged | None]:
+    """The file as the clock finds it, and what to append."""
+    changed = decide(file.latest, assess(file.state, rules, now), file.state, because)
+    return (replace(file, latest=changed), changed) if changed else (file, None)

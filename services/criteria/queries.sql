@@ -1,0 +1,46 @@
+-- cases: what is known of these cases, and which of them are in quarantine
+select i.case_id, s.format, s.version, s.state, s.assessment, coalesce(s.assessment_version, 0) as assessment_version,
+    exists (select from criteria.parked p where p.case_id = i.case_id) as parked
+from unnest($1::uuid[]) as i(case_id) left join criteria.case_state s using (case_id)
+
+-- change_cases: compare and set; a row that is not returned was changed by somebody else
+update criteria.case_state s set format = $1, version = e.version, state = e.state, assessment = e.assessment,
+    assessment_version = e.assessment_version, changed_at = clock_timestamp()
+from unnest($2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::jsonb[], $8::jsonb[])
+    as e(case_id, version_before, assessment_before, version, assessment_version, state, assessment)
+where s.case_id = e.case_id and s.version = e.version_before and s.assessment_version = e.assessment_before
+returning s.case_id
+
+-- add_cases: cases seen for the first time; a row that is not returned was added by somebody else
+insert into criteria.case_state (format, case_id, version, assessment_version, state, assessment)
+select $1, e.* from unnest($2::uuid[], $3::bigint[], $4::bigint[], $5::jsonb[], $6::jsonb[]) as e
+on conflict (case_id) do nothing
+returning case_id
+
+-- set_timers: when to look at these cases again
+insert into criteria.timer (case_id, due_at) select * from unnest($1::uuid[], $2::timestamptz[])
+on conflict (case_id) do update set due_at = excluded.due_at where timer.due_at <> excluded.due_at
+
+-- clear_timers: these cases wait for nothing
+delete from criteria.timer where case_id = any($1::uuid[])
+
+-- due: cases to look at now, the longest overdue first; a case in quarantine waits until it is resumed
+select case_id from criteria.timer t
+where due_at <= $1 and not exists (select from criteria.parked p where p.case_id = t.case_id)
+order by due_at limit $2
+
+-- claim_due: those of these cases that are still due and that no other worker holds
+select case_id from criteria.timer
+where case_id = any($1::uuid[]) and due_at <= $2 order by case_id for update skip locked
+
+-- park: sets messages aside
+insert into criteria.parked (case_id, stream_version, error_class, topic, partition, message_offset, headers, value)
+values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict do nothing
+
+-- unpark: the quarantine of a case is over
+delete from criteria.parked where case_id = $1
+
+-- parked: which cases are in quarantine, since when, and why
+select case_id, min(parked_at) as since, count(*) as messages,
+    (array_agg(error_class order by parked_id))[1] as error_class
+from criteria.parked group by case_id order by since

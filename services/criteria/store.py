@@ -1,0 +1,166 @@
+"""The tables of criteria. Everything in them but the quarantine can be built again from the event store."""
+
+import base64
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from schemas.events import AssessmentChanged
+from services.criteria.case_state import CaseState
+from services.criteria.domain import CaseFile
+from services.criteria.errors import StaleCaseError
+from services.kernel.postgres import Connection, Pool, queries
+from services.kernel.streaming import Message
+
+FORMAT = 1
+"""Raise it whenever CaseState changes its shape: rows of another format are built again from the event store."""
+
+_SQL = queries("services.criteria")
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A case as it was loaded. `exists`: there is a row, at these two versions; `readable`: in a format we know."""
+
+    file: CaseFile
+    exists: bool
+    readable: bool
+    version: int
+    assessment_version: int
+    parked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """A message to be set aside, and why. `case_id` None: it does not say."""
+
+    message: Message
+    case_id: UUID | None
+    version: int | None
+    error_class: str
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantine:
+    """A case in quarantine."""
+
+    case_id: UUID | None
+    since: datetime
+    messages: int
+    error_class: str
+
+
+async def load(connection: Connection, case_ids: Collection[UUID]) -> dict[UUID, Stored]:
+    """What is known of these cases."""
+    return {row["case_id"]: _stored(row) for row in await connection.fetch(_SQL["cases"], list(case_ids))}
+
+
+def _stored(row: Mapping[str, Any]) -> Stored:
+    file, readable = CaseFile(), row["format"] in (None, FORMAT)
+    if row["format"] == FORMAT:
+        assessment = row["assessment"]
+        file = CaseFile(
+            CaseState.model_validate_json(row["state"]),
+            AssessmentChanged.model_validate_json(assessment) if assessment else None,
+        )
+    exists = row["version"] is not None
+    return Stored(file, exists, readable, row["version"] or 0, row["assessment_version"], row["parked"])
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A case to be written, and what was loaded of it."""
+
+    case_id: UUID
+    before: Stored
+    file: CaseFile
+    assessment_version: int
+
+
+async def save(connection: Connection, changes: Sequence[Change]) -> None:
+    """Writes cases. Raises StaleCaseError when one is no longer as it was loaded; nothing may be committed then."""
+    known = [c for c in changes if c.before.exists]
+    new = [c for c in changes if not c.before.exists]
+    written = 0
+    if known:
+        written += len(
+            await connection.fetch(
+                _SQL["change_cases"],
+                FORMAT,
+                [c.case_id for c in known],
+                [c.before.version for c in known],
+                [c.before.assessment_version for c in known],
+                *_columns(known),
+            )
+        )
+    if new:
+        written += len(
+            await connection.fetch(_SQL["add_cases"], FORMAT, [c.case_id for c in new], *_columns(new))
+        )
+    if written != len(changes):
+        raise StaleCaseError("another worker changed a case meanwhile; load it again")
+
+
+def _columns(changes: Sequence[Change]) -> tuple[list[int], list[int], list[str], list[str | None]]:
+    return (
+        [c.file.state.version for c in changes],
+        [c.assessment_version for c in changes],
+        [c.file.state.model_dump_json() for c in changes],
+        [c.file.latest.model_dump_json() if c.file.latest else None for c in changes],
+    )
+
+
+async def set_timers(connection: Connection, timers: Mapping[UUID, datetime | None]) -> None:
+    """When to look at these cases again; None: never."""
+    due = {case_id: at for case_id, at in sorted(timers.items()) if at is not None}
+    idle = sorted(case_id for case_id, at in timers.items() if at is None)
+    if due:
+        await connection.execute(_SQL["set_timers"], list(due), list(due.values()))
+    if idle:
+        await connection.execute(_SQL["clear_timers"], idle)
+
+
+async def due_cases(source: Pool | Connection, now: datetime, limit: int) -> list[UUID]:
+    """Cases whose timer has run out."""
+    return [row["case_id"] for row in await source.fetch(_SQL["due"], now, limit)]
+
+
+async def claim_due(connection: Connection, case_ids: Collection[UUID], now: datetime) -> list[UUID]:
+    """Those of these cases that are still due and that nobody else works on, until the transaction ends."""
+    return [row["case_id"] for row in await connection.fetch(_SQL["claim_due"], list(case_ids), now)]
+
+
+async def park(connection: Connection, parked: Sequence[Parked]) -> None:
+    """Sets messages aside, whole."""
+    await connection.executemany(
+        _SQL["park"],
+        [
+            (
+                one.case_id,
+                one.version,
+                one.error_class,
+                one.message.topic,
+                one.message.partition,
+                one.message.offset,
+                orjson.dumps(
+                    [(name, base64.b64encode(value).decode()) for name, value in one.message.headers]
+                ).decode(),
+                one.message.value,
+            )
+            for one in parked
+        ],
+    )
+
+
+async def unpark(connection: Connection, case_id: UUID) -> None:
+    """Ends the quarantine of a case."""
+    await connection.execute(_SQL["unpark"], case_id)
+
+
+async def quarantined(source: Pool | Connection) -> list[Quarantine]:
+    """Every case in quarantine, the oldest first."""
+    return [Quarantine(**dict(row)) for row in await source.fetch(_SQL["parked"])]
