@@ -1,0 +1,124 @@
+"""Lanes, one per recipient and alert: claimed for the time of a lease, looked at once more before sending."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from services.kernel.paging import page
+from services.kernel.postgres import Connection, Pool, in_transaction, queries
+
+LANE_CHANNEL = "dispatch_lane"
+MAY_STILL_SHOW_AFTER = timedelta(minutes=5)
+
+_SQL = queries("services.dispatch", "sender.sql")
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A delivery that this worker may send while its lease lasts. `begun`: seconds since boot, before it was asked for."""
+
+    recipient_id: UUID
+    alert_id: UUID
+    fence: int
+    failures: int
+    delivery_id: UUID
+    revision: int
+    content: str
+    variant: str
+    created_at: datetime
+    expires_at: datetime | None
+    attempt_id: int
+    attempts: int
+    url: str
+    format: str
+    in_flight_cap: int
+    secret: str
+    previous_secret: str | None
+    previous_until: datetime | None
+    box: str | None
+    clear: str | None
+    owner: str
+    begun: float
+
+    @property
+    def withdrawal(self) -> bool:
+        """Whether it tells the recipient to go dark."""
+        return self.content == "withdrawn"
+
+    @property
+    def message_id(self) -> str:
+        """The `webhook-id`: the same for every attempt of this delivery."""
+        return f"msg_{self.delivery_id.hex}"
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What the last look found."""
+
+    held: bool
+    head: int
+    stopped: bool
+    expired: bool
+    state: str
+
+
+async def claim(
+    pool: Pool, owner: str, lease_s: float, *, begun: float, most: int, most_withdrawals: int
+) -> list[Claim]:
+    """Takes at most `most` due lanes, withdrawals first and, of those, up to `most_withdrawals` in all."""
+    lease = timedelta(seconds=lease_s)
+    rows = await pool.fetch(_SQL["claim"], owner, lease, most, most_withdrawals)
+    return [Claim(**dict(row), owner=owner, begun=begun) for row in rows]
+
+
+async def look(pool: Pool, claim: Claim) -> Look:
+    """What holds about the claim at this moment, in one query."""
+    row = await pool.fetchrow(
+        _SQL["guard"], claim.recipient_id, claim.alert_id, claim.revision, claim.fence, claim.owner
+    )
+    return Look(**dict(row))
+
+
+async def sweep(pool: Pool) -> int:
+    """Marks what has passed its end and pages a person about it; puts empty lanes to rest. Returns how many lanes."""
+    return await in_transaction(pool, _sweep)
+
+
+async def _sweep(connection: Connection) -> int:
+    lanes = await connection.fetch(_SQL["overdue"])
+    if not lanes:
+        return 0
+    keys = [row["recipient_id"] for row in lanes], [row["alert_id"] for row in lanes]
+    expired = await connection.fetch(_SQL["expire"], *keys)
+    await connection.execute(_SQL["rest"], *keys)
+    for alert in sorted({row["alert_id"] for row in expired}):
+        await page_expired(connection, alert, sum(row["alert_id"] == alert for row in expired))
+    return len(lanes)
+
+
+async def page_expired(connection: Connection, alert_id: UUID, recipients: int) -> None:
+    """Tells a person that an alert ended before it reached somebody."""
+    await page(
+        connection,
+        f"expired:{alert_id}",
+        f"alert {alert_id} ended before it reached {recipients} recipient(s):"
+        " see its deliveries, and tell them by telephone if it is extended",
+    )
+
+
+async def page_late_withdrawals(pool: Pool) -> None:
+    """Pages a person with the list of those who may still show a child that was found."""
+
+    async def work(connection: Connection) -> None:
+        for row in await connection.fetch(_SQL["may_still_show"], MAY_STILL_SHOW_AFTER):
+            await page(connection, f"may-still-show:{row['alert_id']}", _may_still_show(row))
+
+    await in_transaction(pool, work)
+
+
+def _may_still_show(row: Any) -> str:
+    return (
+        f"alert {row['alert_id']} was withdrawn, but may still show the child: {', '.join(row['names'])}."
+        " Call them now; sending goes on by itself"
+    )

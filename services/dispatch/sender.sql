@@ -1,0 +1,181 @@
+-- claim: takes lanes that are due, withdrawals first, within each recipient's cap, and starts an attempt on each
+select * from dispatch.claim($1, $2, $3, $4)
+
+-- guard: what must hold immediately before sending: lease, newest revision, nothing stopped, not expired
+select l.fence = $4 and l.owner = $5 as held,
+    coalesce((select max(d.revision) from dispatch.delivery d where d.alert_id = $2 and d.recipient_id = $1
+              and (d.state <> 'superseded' or d.content = 'withdrawn')), 0) as head,
+    exists (select 1 from eventlog.stop s where s.kind = 'campaign' and s.id = a.campaign_id)
+        or (a.kind = 'standby' and exists (select 1 from eventlog.stop s
+            where s.kind = 'case' and s.id = a.case_id and s.version > a.case_version)) as stopped,
+    coalesce(v.expires_at <= clock_timestamp(), false) as expired, r.state
+from dispatch.lane l join dispatch.alert a using (alert_id) join dispatch.recipient r using (recipient_id)
+join dispatch.alert_revision v on v.alert_id = l.alert_id and v.revision = $3
+where l.recipient_id = $1 and l.alert_id = $2
+
+-- lock: the lanes of these results, and those that wait for a partner that is just coming back, in lock order
+select l.recipient_id, l.alert_id, l.fence from dispatch.lane l
+where exists (select 1 from unnest($1::uuid[], $2::uuid[]) as x(recipient_id, alert_id)
+              where x.recipient_id = l.recipient_id and x.alert_id = l.alert_id)
+   or (l.due_at > clock_timestamp() and l.recipient_id in
+       (select k.recipient_id from dispatch.breaker k where k.is_open and k.recipient_id = any($3::uuid[])))
+order by l.recipient_id, l.alert_id for update
+
+-- end_attempts: writes how each attempt ended
+update dispatch.attempt t set ended_at = clock_timestamp(), status = x.status, error_class = x.error_class,
+    size = x.size, head = x.head
+from unnest($1::bigint[], $2::int[], $3::text[], $4::int[], $5::jsonb[])
+    as x(attempt_id, status, error_class, size, head)
+where t.attempt_id = x.attempt_id
+
+-- end_deliveries: their new states; returns those that came to a new one
+with before as materialized (
+    select d.delivery_id, d.state from dispatch.delivery d where d.delivery_id = any($1::uuid[])
+), after as (
+    update dispatch.delivery d set ambiguous = d.ambiguous or x.ambiguous,
+        state = case when x.state = 'delivered' and d.state in ('pending', 'superseded') then 'delivered'
+                     when x.state = 'superseded' and d.state = 'pending' and exists (
+                        select 1 from dispatch.delivery n where n.alert_id = d.alert_id
+                          and n.recipient_id = d.recipient_id and n.revision > d.revision) then 'superseded'
+                     when x.state in ('held', 'expired') and d.state = 'pending' then x.state
+                     else d.state end,
+        finished_at = case when x.state = 'delivered' and d.state in ('pending', 'superseded')
+                             or x.state in ('superseded', 'held', 'expired') and d.state = 'pending'
+                           then clock_timestamp() else d.finished_at end
+    from unnest($1::uuid[], $2::text[], $3::boolean[]) as x(delivery_id, state, ambiguous)
+    where d.delivery_id = x.delivery_id
+    returning d.delivery_id, d.state, d.attempts, d.finished_at, d.recipient_id, d.alert_id, d.revision, d.content
+)
+select a.*, t.kind, t.case_id, t.mode, r.audience from after a join before b using (delivery_id)
+join dispatch.alert t using (alert_id) join dispatch.recipient r using (recipient_id)
+where a.state <> b.state
+
+-- release: gives the lanes back, due for what is pending; an accepted withdrawal comes again once no older attempt
+-- that may still arrive is left
+with own as materialized (
+    select x.*, t.started_at from unnest($1::uuid[], $2::uuid[], $3::int[], $4::boolean[], $5::float8[], $6::boolean[],
+        $7::boolean[], $8::bigint[])
+        as x(recipient_id, alert_id, revision, dark, wait_s, failed, done, attempt_id)
+    join dispatch.attempt t using (attempt_id)
+), next as materialized (
+    select o.recipient_id, o.alert_id, o.revision, o.wait_s, o.failed, o.done, o.started_at,
+           p.revision as pending, p.content as pending_content, v.expires_at,
+           case when o.dark then
+               (select max(t.started_at) + $9::interval from dispatch.delivery d
+                join dispatch.attempt t using (delivery_id)
+                where d.recipient_id = o.recipient_id and d.alert_id = o.alert_id and d.revision < o.revision
+                  and (t.ended_at is null or t.error_class = any($10::text[]))) end as older_until
+    from own o left join lateral (
+        select d.revision, d.content from dispatch.delivery d
+        where d.recipient_id = o.recipient_id and d.alert_id = o.alert_id and d.state = 'pending'
+        order by d.revision desc limit 1) p on true
+    left join dispatch.alert_revision v on v.alert_id = o.alert_id and v.revision = p.revision
+), again as materialized (
+    select n.*, greatest(case when l.reassert_at > n.started_at or not n.done then l.reassert_at end,
+                         case when n.older_until > n.started_at then n.older_until end) as reassert_at
+    from next n join dispatch.lane l using (recipient_id, alert_id)
+)
+update dispatch.lane l set owner = null, lease_until = null,
+    failures = case when n.failed and coalesce(n.pending, n.revision) = n.revision then l.failures + 1
+                    when n.pending = n.revision then l.failures else 0 end,
+    withdrawal = coalesce(n.pending_content = 'withdrawn', n.reassert_at is not null),
+    reassert_at = n.reassert_at,
+    due_at = case when n.pending is null and (n.done or n.reassert_at is null) then n.reassert_at
+                  when n.pending is null then clock_timestamp() + make_interval(secs => n.wait_s)
+                  when n.pending <> n.revision then clock_timestamp()
+                  when n.pending_content = 'withdrawn' then clock_timestamp() + make_interval(secs => n.wait_s)
+                  else least(clock_timestamp() + make_interval(secs => n.wait_s), n.expires_at) end
+from again n where l.recipient_id = n.recipient_id and l.alert_id = n.alert_id
+
+-- late: an older attempt reports after a withdrawal was accepted: the withdrawal goes out again at once
+update dispatch.lane l set reassert_at = clock_timestamp(), due_at = clock_timestamp(), withdrawal = true
+from unnest($1::uuid[], $2::uuid[], $3::int[]) as x(recipient_id, alert_id, revision)
+where l.recipient_id = x.recipient_id and l.alert_id = x.alert_id
+  and exists (select 1 from dispatch.delivery d where d.recipient_id = x.recipient_id and d.alert_id = x.alert_id
+              and d.content = 'withdrawn' and d.revision > x.revision)
+
+-- breakers: what is remembered of these recipients, in lock order; counts of more than 5 min ago are forgotten
+select recipient_id, failures, is_open, allowed,
+    case when counted_since > clock_timestamp() - interval '5 minutes' then total else 0 end as total,
+    case when counted_since > clock_timestamp() - interval '5 minutes' then failed else 0 end as failed
+from dispatch.breaker where recipient_id = any($1::uuid[]) order by recipient_id for update
+
+-- remember: a breaker's state; a probe is due after a while when it opens
+insert into dispatch.breaker (recipient_id, failures, total, failed, is_open, allowed, probe_at, probe_s)
+values ($1, $2, $3, $4, $5, $6, case when $5 then clock_timestamp() + make_interval(secs => $7) end, $8)
+on conflict (recipient_id) do update set failures = excluded.failures, total = excluded.total,
+    failed = excluded.failed, is_open = excluded.is_open, allowed = excluded.allowed,
+    counted_since = case when breaker.counted_since > clock_timestamp() - interval '5 minutes'
+                         then breaker.counted_since else clock_timestamp() end,
+    probe_at = case when excluded.is_open and breaker.is_open then breaker.probe_at else excluded.probe_at end,
+    probe_s = case when excluded.is_open and breaker.is_open then breaker.probe_s else excluded.probe_s end
+
+-- forget: a partner is healthy
+delete from dispatch.breaker where recipient_id = $1
+
+-- wake: whatever waits for a partner that is back is due now
+update dispatch.lane set due_at = clock_timestamp()
+where recipient_id = any($1::uuid[]) and due_at > clock_timestamp()
+
+-- causes: the correlation of each alert, from its first event
+select distinct on (stream) stream, correlation_id from eventlog.events where stream = any($1::text[])
+order by stream, version
+
+-- known_events: which of these are in the log already
+select event_id from eventlog.events where event_id = any($1::uuid[])
+
+-- overdue: locks idle lanes whose head has expired, or that have nothing to send, in lock order
+select l.recipient_id, l.alert_id from dispatch.lane l
+left join lateral (
+    select d.revision, d.content from dispatch.delivery d
+    where d.recipient_id = l.recipient_id and d.alert_id = l.alert_id and d.state = 'pending'
+    order by d.revision desc limit 1) p on true
+left join dispatch.alert_revision v on v.alert_id = l.alert_id and v.revision = p.revision
+where l.due_at <= clock_timestamp() and (l.owner is null or l.lease_until <= clock_timestamp())
+  and ((p.revision is null and l.reassert_at is null)
+       or (p.content <> 'withdrawn' and v.expires_at <= clock_timestamp()))
+order by l.recipient_id, l.alert_id limit 200 for update of l skip locked
+
+-- expire: marks what is past its end in these lanes; returns it
+update dispatch.delivery d set state = 'expired', finished_at = clock_timestamp()
+from unnest($1::uuid[], $2::uuid[]) as x(recipient_id, alert_id), dispatch.alert_revision v
+where d.recipient_id = x.recipient_id and d.alert_id = x.alert_id and d.state = 'pending'
+  and d.content <> 'withdrawn' and v.alert_id = d.alert_id and v.revision = d.revision
+  and v.expires_at <= clock_timestamp()
+returning d.alert_id, d.recipient_id
+
+-- rest: lanes in which nothing is pending wait for nothing
+update dispatch.lane l set due_at = null, owner = null, lease_until = null, failures = 0, withdrawal = false
+from unnest($1::uuid[], $2::uuid[]) as x(recipient_id, alert_id)
+where l.recipient_id = x.recipient_id and l.alert_id = x.alert_id and l.reassert_at is null
+  and not exists (select 1 from dispatch.delivery d where d.recipient_id = l.recipient_id
+                  and d.alert_id = l.alert_id and d.state = 'pending')
+
+-- may_still_show: withdrawals that nobody has acknowledged for too long, unless a person knows already
+select d.alert_id, array_agg(r.name order by r.name) as names
+from dispatch.delivery d join dispatch.recipient r using (recipient_id)
+where d.content = 'withdrawn' and d.state in ('pending', 'held') and d.created_at < clock_timestamp() - $1::interval
+  and not exists (select 1 from kernel.page p where p.matter = 'may-still-show:' || d.alert_id
+                  and (p.acknowledged_at is null or p.acknowledged_at > clock_timestamp() - interval '15 minutes'))
+group by d.alert_id
+
+-- take_pings: handshakes that are due; they come back after a while, should this sender end
+update dispatch.ping p set due_at = clock_timestamp() + $1::interval, attempts = p.attempts + 1
+from dispatch.recipient r
+where r.recipient_id = p.recipient_id and p.recipient_id in (
+    select recipient_id from dispatch.ping where due_at <= clock_timestamp() order by due_at limit $2
+    for update skip locked)
+returning p.recipient_id, p.attempts, p.requested_at, r.url, r.secret,
+    case when r.previous_until > clock_timestamp() then r.previous_secret end as previous_secret
+
+-- ping_done: the handshake is over, unless a newer one was asked for meanwhile
+delete from dispatch.ping where recipient_id = $1 and requested_at = $2 returning true
+
+-- ping_failed: why, and when next; never again once it was tried for a day
+update dispatch.ping set last_status = $3, last_error_class = $4,
+    due_at = case when requested_at > clock_timestamp() - $6::interval
+                  then clock_timestamp() + make_interval(secs => $5) else 'infinity' end
+where recipient_id = $1 and requested_at = $2
+
+-- ping_asked: when the handshake that now counts was asked for
+select requested_at from dispatch.ping where recipient_id = $1

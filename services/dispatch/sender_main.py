@@ -1,0 +1,81 @@
+"""The sender as a process."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import asyncpg
+import structlog
+
+from services.dispatch.hints import Hints
+from services.dispatch.lanes import LANE_CHANNEL, page_late_withdrawals, sweep
+from services.dispatch.pings import PING_CHANNEL, Activate, Pings
+from services.dispatch.sender import Sender
+from services.kernel.postgres import create_pool
+from services.kernel.service import Runtime, run_service
+from services.kernel.vault import Vault
+
+SWEEP_S = 1.0
+PING_POLL_S = 1.0
+LATE_S = 15.0
+
+log = structlog.get_logger()
+
+
+async def serve(runtime: Runtime, activate: Activate) -> None:
+    """Everything the process does, until it is to stop."""
+    settings = runtime.settings
+    keys = await create_pool(settings.vault_url, size=2, application="zoeklicht-sender-vault")
+    try:
+        sender = Sender(runtime.pool, Vault(keys, settings.master_key_bytes), settings)
+        pings = Pings(runtime.pool, settings, sender.transport, activate)
+        url = settings.database_url.get_secret_value()
+        async with Hints(url, (LANE_CHANNEL, PING_CHANNEL)) as hints, asyncio.TaskGroup() as tasks:
+            tasks.create_task(sender.run(runtime.stop, hints.of(LANE_CHANNEL)))
+            tasks.create_task(_ping(runtime, pings, hints.of(PING_CHANNEL)))
+            tasks.create_task(_every(runtime, SWEEP_S, lambda: _tidy(runtime, sender)))
+            tasks.create_task(_every(runtime, LATE_S, lambda: page_late_withdrawals(runtime.pool)))
+            runtime.ready = True
+    finally:
+        await keys.close()
+
+
+async def _tidy(runtime: Runtime, sender: Sender) -> None:
+    await sweep(runtime.pool)
+    runtime.progress = {"recorded": sender.recorder.recorded, "in_flight": sender.in_flight}
+
+
+async def _ping(runtime: Runtime, pings: Pings, hint: asyncio.Event) -> None:
+    async def work() -> None:
+        hint.clear()
+        await pings.step()
+
+    await _every(runtime, PING_POLL_S, work, hint)
+
+
+async def _every(
+    runtime: Runtime, seconds: float, work: Callable[[], Awaitable[object]], hint: asyncio.Event | None = None
+) -> None:
+    """Does it again and again; a database that is away for a while ends nothing."""
+    while not runtime.stop.is_set():
+        try:
+            await work()
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            log.warning("will be tried again", error_class=type(error).__name__)
+        await _pause(runtime, seconds, hint)
+
+
+async def _pause(runtime: Runtime, seconds: float, hint: asyncio.Event | None) -> None:
+    waiting: list[asyncio.Future[Any]] = [asyncio.ensure_future(runtime.pause(seconds))]
+    if hint is not None:
+        waiting.append(asyncio.ensure_future(hint.wait()))
+    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    for task in waiting:
+        task.cancel()
+
+
+def main() -> int:
+    """Runs the sender until it is told to stop."""
+    from services.dispatch.partners import activate  # noqa: PLC0415
+
+    return run_service("sender", lambda runtime: serve(runtime, activate))

@@ -1,0 +1,150 @@
+"""One signed POST, with everything bounded: time, memory, redirects, and where it may go."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import aiohttp
+
+from services.dispatch.addresses import AddressRefusedError, check_url, guarded_sockets
+from services.kernel.errors import ZoeklichtError
+from services.kernel.settings import Settings
+
+MOST_ANSWER = 64 * 1024
+"""Bytes of an answer's body that are read at most; the rest is nobody's business."""
+HEAD = 4096
+"""Bytes of an answer's body that are kept."""
+BODY_S = 2.0
+"""How long an answer's body is read: its status was known before."""
+BeforeSend = Callable[[], Awaitable[None]]
+CONTENT_TYPES = {"json": "application/json", "cap": "application/cap+xml"}
+_USER_AGENT = f"zoeklicht/{version('zoeklicht')}"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a partner answered; `head` is the beginning of the body, `size` how much of it was read."""
+
+    status: int
+    retry_after: str | None
+    size: int
+    head: bytes
+
+
+class TransportError(ZoeklichtError):
+    """No answer. `sent`: the request had begun to leave, so it may have arrived."""
+
+    def __init__(self, error_class: str, *, sent: bool) -> None:
+        super().__init__(f"no answer from the partner: {error_class}")
+        self.error_class = error_class
+        self.sent = sent
+
+
+@dataclass(slots=True)
+class _Progress:
+    before_send: BeforeSend
+    sent: bool = False
+    blocked: bool = False
+
+
+_progress: ContextVar[_Progress] = ContextVar("progress")
+
+
+def _refused() -> None:
+    _progress.get().blocked = True
+
+
+class _LastLook(aiohttp.TCPConnector):
+    """Asks once more when the connection stands and not one byte has left: connecting may have taken seconds."""
+
+    async def connect(self, req: Any, traces: Any, timeout: aiohttp.ClientTimeout) -> Any:  # noqa: ASYNC109 - aiohttp's own signature
+        connection = await super().connect(req, traces, timeout)
+        progress = _progress.get()
+        try:
+            await progress.before_send()
+        except BaseException:
+            connection.close()
+            raise
+        progress.sent = True
+        return connection
+
+
+class Transport:
+    """Posts to partners. To be closed at the end."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        timeout = settings.delivery_timeout_s
+        self._session = aiohttp.ClientSession(
+            connector=_LastLook(
+                limit=0,
+                keepalive_timeout=15,
+                socket_factory=guarded_sockets(loopback=settings.allow_loopback_partners, refused=_refused),
+            ),
+            timeout=aiohttp.ClientTimeout(
+                total=timeout, connect=timeout / 2, sock_connect=timeout / 2, sock_read=timeout
+            ),
+            trust_env=False,
+            auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"User-Agent": _USER_AGENT, "Accept-Encoding": "identity"},
+        )
+
+    async def close(self) -> None:
+        """Closes every connection."""
+        await self._session.close()
+
+    async def post(
+        self, url: str, body: bytes, headers: dict[str, str], before_send: BeforeSend, format_: str = "json"
+    ) -> Answer:
+        """Posts exactly these bytes. `before_send` is awaited on the open connection; what it raises prevents it.
+
+        Raises TransportError, and whatever `before_send` raises.
+        """
+        progress = _Progress(before_send)
+        _progress.set(progress)
+        try:
+            check_url(url, self._settings)
+            return await self._post(url, body, headers | {"Content-Type": CONTENT_TYPES[format_]})
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            raise TransportError(_class_of(error, progress), sent=progress.sent) from error
+
+    async def _post(self, url: str, body: bytes, headers: dict[str, str]) -> Answer:
+        async with self._session.post(url, data=body, headers=headers, allow_redirects=False) as response:
+            size, head, whole = 0, b"", False
+            try:
+                async with asyncio.timeout(BODY_S):
+                    while size < MOST_ANSWER and not whole:
+                        chunk = await response.content.read(MOST_ANSWER - size)
+                        whole = not chunk
+                        size += len(chunk)
+                        head += chunk[: HEAD - len(head)]
+            except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
+                whole = False  # the status decides; how the body went on does not
+            if not whole:
+                response.close()
+            return Answer(response.status, response.headers.get("Retry-After"), size, head)
+
+
+_CLASSES: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str], ...] = (
+    ((AddressRefusedError, aiohttp.InvalidURL), "blocked"),
+    (aiohttp.ClientConnectorDNSError, "dns"),
+    ((aiohttp.ClientConnectorCertificateError, aiohttp.ClientSSLError), "tls"),
+    (aiohttp.ClientResponseError, "invalid_answer"),
+)
+AMBIGUOUS = ("timeout", "disconnect", "invalid_answer", "server_error", "unavailable")
+"""Error classes after which it may have arrived all the same."""
+
+
+def _class_of(error: BaseException, progress: _Progress) -> str:
+    if progress.blocked and not progress.sent:
+        return "blocked"
+    for kind, name in _CLASSES:
+        if isinstance(error, kind):
+            return name
+    if isinstance(error, TimeoutError):
+        return "timeout" if progress.sent else "connect_timeout"
+    return "disconnect" if progress.sent else "connect"
