@@ -45,7 +45,7 @@ async def status(pool: Pool, ends: Mapping[Partition, int]) -> list[Status]:
             Status(
                 *key,
                 lag=sum(
-                    max(0, end - at.get(p, 0)) for p, end in ends.items() if p[0].endswith(projection.topics)
+                    _behind(at.get(p, 0), end) for p, end in ends.items() if p[0].endswith(projection.topics)
                 ),
                 moved_at=max((row["moved_at"] for row in mine), default=None),
                 stopped=f"{stop['place']} ({stop['error']})" if stop else None,
@@ -53,3 +53,8 @@ async def status(pool: Pool, ends: Mapping[Partition, int]) -> list[Status]:
             )
         )
     return found
+
+
+def _behind(at: int, end: int) -> int:
+    # A position beyond the end was made in an earlier topic: nothing of this one is in.
+    return end - at if at <= end else end

@@ -14,7 +14,7 @@ from aiokafka import TopicPartition
 from schemas import events as e
 from schemas.base import Sealed
 from schemas.vocabulary import CaseKind, Mode, Origin
-from services.eventlog.relay import Relay
+from services.eventlog.relay import Point, Relay
 from services.eventlog.store import (
     Append,
     Cause,
@@ -137,6 +137,14 @@ async def connected(settings):
         await pool.close()
 
 
+async def _last(connection) -> tuple[int, int, int]:
+    row = await connection.fetchrow(
+        "select epoch, transaction_id::text, position from eventlog.events"
+        " order by epoch desc, transaction_id desc, position desc limit 1"
+    )
+    return Point.of(row).key if row else Point().key
+
+
 async def relay_all(settings) -> None:
     """Sends everything in the store to Kafka."""
     connection = await asyncpg.connect(settings.database_url.get_secret_value())
@@ -145,8 +153,9 @@ async def relay_all(settings) -> None:
     try:
         relay = Relay(connection, sender, settings)
         await relay.begin(await topic_identity(settings, e.TOPICS))
-        while await relay.step():
-            pass
+        # Somebody else's open transaction on the same server hides the newest events for a while.
+        while relay.at.key < await _last(connection):
+            await relay.step()
         stop = asyncio.Event()
         stop.set()
         await relay.run(stop)

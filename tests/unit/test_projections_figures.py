@@ -1,0 +1,79 @@
+"""Figures are put into their places, and shown, without a database."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+from rich.console import Console
+
+from services.projections.render import annual_table
+from services.projections.reports import QUOTIENTS, _figures, _nested, as_csv, quotient, rows
+
+GOLDEN = json.loads((Path(__file__).parents[1] / "data" / "annual_figures.json").read_text())
+
+
+def report(year: int, runaways: int, girls: int) -> dict:
+    return {
+        "year": year,
+        "new_cases": {"runaway": runaways, "total": runaways},
+        "worrying": 1,
+        "details": {"runaway": {"girls_share": quotient(girls, runaways)}},
+    }
+
+
+def test_a_share_of_nothing_has_no_value():
+    """It is not 0, and not an error."""
+    assert quotient(0, 0) == {"value": None, "numerator": 0, "denominator": 0}
+    assert quotient(1, 4)["value"] == 0.25
+
+
+def test_rows_have_dotted_names():
+    """A count has a value alone; a share has what it was made from."""
+    assert list(rows(report(2021, 4, 3))) == [
+        ("new_cases.runaway", 4, None, None),
+        ("new_cases.total", 4, None, None),
+        ("worrying", 1, None, None),
+        ("details.runaway.girls_share", 0.75, 3, 4),
+    ]
+
+
+def test_csv_can_be_read_back():
+    """One figure a row under the four columns; nothing where there is nothing."""
+    read = list(csv.reader(io.StringIO(as_csv(report(2021, 0, 0)))))
+    assert read[0] == ["figure", "value", "numerator", "denominator"]
+    assert read[-1] == ["details.runaway.girls_share", "", "0", "0"]
+
+
+def test_helping_counts_do_not_show():
+    """What only serves as numerator or denominator is no figure of its own; what is not known is left out."""
+    helping = {name for pair in QUOTIENTS.values() for name in pair}
+    counted = dict.fromkeys(helping, 2) | {"new_cases.total": 4, "details.display_partners": None}
+    nested = _nested(_figures(counted))
+    assert set(nested) == {"new_cases", "handled", "details"}
+    assert "display_partners" not in nested["details"]
+    assert nested["details"]["runaway"]["girls_share"]["value"] == 1.0
+
+
+def test_every_published_share_is_computed():
+    """The published figures that are fractions are the quotients, by the same names."""
+    published = {
+        f"details.{kind}.{name}"
+        for kind, details in GOLDEN["details"]["2021"].items()
+        if isinstance(details, dict)
+        for name in details
+        if name.endswith("_share")
+    }
+    assert published <= QUOTIENTS.keys()
+
+
+def test_years_stand_side_by_side():
+    """A figure that one year lacks is empty there; shares show their parts."""
+    console = Console(width=120, record=True, file=io.StringIO())
+    other = report(2020, 1000, 0)
+    del other["worrying"]
+    console.print(annual_table([report(2021, 4, 3), other]))
+    lines = {line.split()[1]: line for line in console.export_text().splitlines() if "│" in line}
+    assert "75.0% (3/4)" in lines["details.runaway.girls_share"]
+    assert "1,000" in lines["new_cases.runaway"]
+    assert lines["worrying"].split("│")[3].strip() == ""
