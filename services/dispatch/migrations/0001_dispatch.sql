@@ -54,8 +54,13 @@ create table dispatch.alert_revision (
     content text not null check (content in ('issued', 'updated', 'withdrawn')),
     reason text,
     expires_at timestamptz,
+    -- the event that made it: the same event again makes no other
+    cause_id uuid,
+    -- a keyed fingerprint of what it says: a standby that says the same again makes no revision
+    fingerprint bytea,
     created_at timestamptz not null default clock_timestamp(),
-    primary key (alert_id, revision)
+    primary key (alert_id, revision),
+    unique (alert_id, cause_id)
 );
 
 -- Frozen bytes, exactly as they are signed and sent; one row per format, content and set of languages.

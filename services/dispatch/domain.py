@@ -1,0 +1,303 @@
+"""Who gets an alert, in what form, and what it says. Pure: the same input gives the same deliveries and bytes."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum, auto
+from typing import Literal
+from uuid import UUID
+
+import orjson
+
+from schemas.base import Strict
+from schemas.commands import Text
+from schemas.payloads import AlertBody, AlertMessage, MediaShown, PersonShown
+from schemas.vocabulary import AlertKind, Audience, Language, Mode
+from services.geography.areas import overlap
+from services.kernel.errors import ZoeklichtError
+
+Content = Literal["issued", "updated", "withdrawn"]
+"""What a revision does."""
+
+DISPLAY_FOR_S = 1800
+"""How long a partner may show an alert without hearing from us again."""
+
+AUDIENCES: Mapping[AlertKind, frozenset[Audience]] = {
+    AlertKind.PUBLIC: frozenset({Audience.DISPLAY}),
+    AlertKind.CHILD_ALERT: frozenset({Audience.DISPLAY}),
+    AlertKind.VIGNETTE: frozenset(),
+    AlertKind.STANDBY: frozenset({Audience.MISSING_PERSONS_UNIT, Audience.MOBILE_TEAM}),
+}
+"""Who may get an alert of each kind. A vignette is discreet: it never reaches a public display."""
+
+_EVERYWHERE = frozenset({Audience.MISSING_PERSONS_UNIT})
+
+
+class DispatchError(ZoeklichtError):
+    """Planning or a partner's request cannot be done."""
+
+
+class WrongAudienceError(DispatchError):
+    """An alert of this kind must not reach this audience, such as a vignette a public display."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """What an alert is about. `case_version`: the version of the case that a standby rests on."""
+
+    alert_id: UUID
+    kind: AlertKind
+    case_id: UUID
+    campaign_id: UUID | None
+    mode: Mode
+    areas: tuple[str, ...]
+    case_version: int = 0
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """What planning needs to know of a recipient."""
+
+    recipient_id: UUID
+    format: str
+    content: str
+    areas: tuple[str, ...]
+    languages: tuple[str, ...]
+    audience: Audience
+    exercise: bool
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Addressed:
+    """An alert's kind and a recipient that may get it: a pair that must not be cannot be constructed."""
+
+    kind: AlertKind
+    recipient: Recipient
+
+    def __post_init__(self) -> None:
+        if self.recipient.audience not in AUDIENCES[self.kind]:
+            raise WrongAudienceError(
+                f"an alert of kind {self.kind.value} must not reach {self.recipient.audience.value};"
+                " choose a campaign kind that is meant for it"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """A form of a body: recipients with the same variant get the same bytes."""
+
+    format: str
+    content: str
+    languages: tuple[str, ...]
+    audience: Audience
+
+    @property
+    def name(self) -> str:
+        """As it is stored."""
+        return f"{self.format}.{self.content}.{'+'.join(self.languages)}.{self.audience.value}"
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """One delivery to be made."""
+
+    recipient_id: UUID
+    audience: Audience
+    content: Content
+    variant: str
+
+
+class Material(Strict):
+    """The clear content of a revision, before it takes a form; it exists in memory and sealed, nowhere else."""
+
+    texts: dict[Language, Text] | None = None
+    persons: tuple[PersonShown, ...] = ()
+    media: tuple[MediaShown, ...] = ()
+    case_number: str | None = None
+    criteria: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What every body of an alert has around its content."""
+
+    base_url: str
+    case_ref: str
+    issued_at: datetime
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """A revision that is being made; a dark one is recorded and sent to nobody."""
+
+    alert: Alert
+    number: int
+    content: Content
+    dark: bool
+    frame: Frame
+
+
+# ── whether ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Verdict(Enum):
+    """What becomes of something to be published."""
+
+    NOTHING = auto()
+    LIT = auto()
+    DARK = auto()
+    """Recorded, but sent to nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of an alert already. `repeated`: this very event made a revision of it."""
+
+    head_revision: int
+    withdrawn: bool
+    repeated: bool
+
+
+def verdict(
+    content: Content,
+    known: Known | None,
+    *,
+    expires_at: datetime | None,
+    now: datetime,
+    stopped: bool,
+    readable: bool,
+) -> Verdict:
+    """Whether a revision is published, and whether it may be shown.
+
+    Nothing follows a withdrawal, nothing is done twice. What has expired, was stopped in the store, or can no longer
+    be read since its key was destroyed is recorded dark.
+    """
+    if known is None and content == "withdrawn":
+        return Verdict.NOTHING
+    if known is not None and (known.withdrawn or known.repeated or content == "issued"):
+        return Verdict.NOTHING
+    if content == "withdrawn":
+        return Verdict.LIT
+    expired = expires_at is not None and expires_at <= now
+    return Verdict.DARK if expired or stopped or not readable else Verdict.LIT
+
+
+def is_stopped(alert: Alert, stops: Mapping[tuple[str, UUID], int]) -> bool:
+    """Whether the store says that this alert must be dark: (kind, id) → version as in `eventlog.stop`."""
+    if alert.campaign_id is not None:
+        return ("campaign", alert.campaign_id) in stops
+    return stops.get(("case", alert.case_id), 0) > alert.case_version
+
+
+# ── to whom ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def addressed(alert: Alert, recipients: Iterable[Recipient]) -> list[Addressed]:
+    """Those the alert is meant for, whatever their state: audience, mode and area fit."""
+    return [
+        Addressed(alert.kind, recipient)
+        for recipient in recipients
+        if recipient.audience in AUDIENCES[alert.kind]
+        and recipient.exercise == (alert.mode is Mode.EXERCISE)
+        and (recipient.audience in _EVERYWHERE or overlap(recipient.areas, alert.areas))
+    ]
+
+
+def plan(
+    alert: Alert,
+    content: Content,
+    recipients: Sequence[Recipient],
+    last: Mapping[UUID, str],
+    concerns: frozenset[Audience] | None = None,
+) -> list[Planned]:
+    """The deliveries of a revision, one per recipient, ordered by recipient.
+
+    `last`: what the newest delivery of the alert to each recipient did. `concerns`: the audiences for whom the
+    revision says something new; the others keep what they have. A withdrawal goes to everyone who could have got
+    anything; a recipient that an update no longer selects gets one of its own.
+    """
+    known = {recipient.recipient_id: recipient for recipient in recipients}
+    if content == "withdrawn":
+        chosen = [_withdrawal(known[one]) for one in last if one in known]
+    else:
+        kept = [a.recipient for a in addressed(alert, recipients) if _receives(a.recipient, last)]
+        stay = {recipient.recipient_id for recipient in kept}
+        lost = [known[one] for one in last if one in known and one not in stay and last[one] != "withdrawn"]
+        chosen = [Planned(r.recipient_id, r.audience, content, variant_of(r).name) for r in kept]
+        chosen += [_withdrawal(recipient) for recipient in lost]
+        chosen = [p for p in chosen if concerns is None or p.audience in concerns]
+    return sorted(chosen, key=lambda planned: planned.recipient_id)
+
+
+def _receives(recipient: Recipient, last: Mapping[UUID, str]) -> bool:
+    # One that proves its new address keeps getting what it got at the old one: it waits in its lane until then.
+    return recipient.state == "active" or (
+        recipient.state == "unverified" and last.get(recipient.recipient_id, "withdrawn") != "withdrawn"
+    )
+
+
+def _withdrawal(recipient: Recipient) -> Planned:
+    return Planned(
+        recipient.recipient_id, recipient.audience, "withdrawn", withdrawal_variant(recipient.format)
+    )
+
+
+# ── what ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def variant_of(recipient: Recipient) -> Variant:
+    """The form in which this recipient gets an appeal or a standby."""
+    return Variant(
+        recipient.format, recipient.content, tuple(sorted(set(recipient.languages))), recipient.audience
+    )
+
+
+def withdrawal_variant(message_format: str) -> str:
+    """A withdrawal says the same to everybody."""
+    return f"{message_format}.withdrawn"
+
+
+def message(revision: Revision, material: Material | None, variant: Variant | None) -> bytes:
+    """The bytes as they are signed and sent; without material they are a withdrawal's."""
+    alert, frame = revision.alert, revision.frame
+    body = AlertBody(
+        alert_id=alert.alert_id,
+        revision=revision.number,
+        kind=alert.kind,
+        case_ref=frame.case_ref,
+        status=alert.mode,
+        issued_at=frame.issued_at,
+        receipts_url=f"{frame.base_url}/v1/receipts",
+    )
+    content: Content = "withdrawn"
+    if material is not None and variant is not None:
+        content = revision.content
+        body = body.model_copy(update=_shown(alert, frame, material, variant))
+    whole = AlertMessage(type=_TYPES[content], timestamp=frame.now, data=body)
+    return orjson.dumps(whole.model_dump(mode="json", exclude_none=True))
+
+
+def _shown(alert: Alert, frame: Frame, material: Material, variant: Variant) -> dict[str, object]:
+    areas = list(alert.areas)
+    if alert.kind is AlertKind.STANDBY:
+        shown: dict[str, object] = {"areas": areas, "persons": [], "media": []}
+        if variant.audience is Audience.MISSING_PERSONS_UNIT:
+            shown |= {"case_number": material.case_number, "criteria": list(material.criteria)}
+        return shown
+    shown = {"areas": areas, "expires_at": alert.expires_at, "display_for_s": DISPLAY_FOR_S}
+    if variant.content == "link":
+        return shown | {"content_url": f"{frame.base_url}/v1/partner/alerts/{alert.alert_id}"}
+    texts = material.texts or {}
+    # Better in another language than not at all.
+    wanted = {language: text for language, text in texts.items() if language in variant.languages} or texts
+    return shown | {"texts": wanted, "persons": list(material.persons), "media": list(material.media)}
+
+
+_TYPES: Mapping[Content, Literal["alert.issued", "alert.updated", "alert.withdrawn"]] = {
+    "issued": "alert.issued",
+    "updated": "alert.updated",
+    "withdrawn": "alert.withdrawn",
+}
