@@ -75,7 +75,7 @@ class CaseState(Strict):
 
     @property
     def missing(self) -> tuple[Child, ...]:
-        """The children who are still missing: none of a case that is closed, merged or preventive-only."""
+        """The children who are still missing: none of a case that is closed or merged."""
         return tuple(c for c in self.children if not c.located) if self.is_open else ()
 
     def report(self, criterion: Criterion, child: int) -> Report | None:
@@ -131,11 +131,10 @@ def _joined(data: ChildrenJoined, state: CaseState, event: Recorded) -> dict[str
 def _corrected(data: DetailsCorrected, state: CaseState, event: Recorded) -> dict[str, Any]:
     children = {child.index: child for child in state.children}
     for change in data.children:
-        ages = {"age_min": change.age_min, "age_max": change.age_max}
-        given: dict[str, Any] = {name: age for name, age in ages.items() if age is not None}
-        if given and change.child in children:
-            given["age_event"] = event.event_id
-            children[change.child] = children[change.child].model_copy(update=given)
+        # The two ages are one range: whoever gives one of them gives the range anew.
+        if (change.age_min, change.age_max) != (None, None) and change.child in children:
+            ages = {"age_min": change.age_min, "age_max": change.age_max, "age_event": event.event_id}
+            children[change.child] = children[change.child].model_copy(update=ages)
     update: dict[str, Any] = {"children": tuple(children.values())}
     if data.last_seen is not None:
         update |= _place(data.last_seen)
@@ -185,7 +184,9 @@ def _closed(_data: EventData, _state: CaseState, _event: Recorded) -> dict[str, 
 
 @_update.register
 def _reopened(_data: CaseReopened, state: CaseState, _event: Recorded) -> dict[str, Any]:
-    # The search goes on and nobody said for whom: every child counts as missing until it is located again.
+    # Who was located before stays located; when that leaves nobody to search for, the search is for all of them.
+    if any(not child.located for child in state.children):
+        return {"is_open": True}
     missing = {"located": False}
     return {"is_open": True, "children": tuple(c.model_copy(update=missing) for c in state.children)}
 

@@ -173,6 +173,17 @@ def test_a_correction_without_age_leaves_the_age():
     assert story.finding(UNDER_13) == (Finding.YES, (story.id(1),))
 
 
+def test_a_corrected_range_replaces_the_whole_range():
+    """Given a child of 12, when only a lower bound of 14 is given, then the old upper bound is gone too."""
+    assert not Story(opened(12), corrected(age_min=14)).worrying
+
+
+def test_a_correction_names_its_child():
+    """Given children of 9 and 15, when the older one's age is corrected, then the younger one's stays."""
+    story = Story(opened(9, 15), corrected(1, age_min=16, age_max=16))
+    assert [story.finding(UNDER_13, n)[0] for n in (0, 1)] == [Finding.YES, Finding.NO]
+
+
 def test_a_later_report_replaces_the_earlier_one():
     """Given yes, when no is reported, then the answer is no."""
     story = Story(opened(), said(MEDICATION), said(MEDICATION, Answer.NO))
@@ -369,6 +380,13 @@ def test_a_reopened_case_is_assessed_again():
     """Given a closed case whose child was found, when it is reopened, then the child is missing: a new episode."""
     story = Story(opened(9), located(), CLOSED, REOPENED)
     assert (story.worrying, story.stands.case_open, story.stands.episode) == (True, True, 2)
+
+
+def test_a_reopened_case_is_about_those_who_were_not_located():
+    """Given children of 9 and 15 and the younger one found, when reopened, then the search is for the older one."""
+    story = Story(opened(9, 15), located(0), CLOSED, REOPENED)
+    assert (story.worrying, story.stands.case_open) == (False, True)
+    assert {q.child for q in story.stands.open_questions} == {1}
 
 
 def test_an_override_outlives_closing():
