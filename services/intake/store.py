@@ -1,7 +1,7 @@
 """What intake keeps beside the log: case numbers, who is in which case, the blind index, timers. And its commits."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -49,20 +49,23 @@ class File:
 
 def fold(case_id: UUID, events: Iterable[Recorded]) -> File:
     """The file of a case from its events; events of other services are passed over."""
-    case = cases.initial_state(case_id)
-    found: dict[UUID, Campaign] = {}
+    file = File(cases.initial_state(case_id), {}, ())
     mine = []
     for event in events:
-        if event.stream == case.stream:
-            case = cases.evolve(case, event)
-        elif event.stream.startswith("campaign-"):
-            campaign_id = UUID(event.stream.removeprefix("campaign-"))
-            before = found.get(campaign_id) or campaigns.initial_state(campaign_id, case_id)
-            found[campaign_id] = campaigns.evolve(before, event)
-        else:
-            continue
-        mine.append(event)
-    return File(case, found, mine)
+        if event.stream == file.case.stream or event.stream.startswith("campaign-"):
+            file = with_event(file, event)
+            mine.append(event)
+    return replace(file, events=mine)
+
+
+def with_event(file: File, event: Recorded) -> File:
+    """The file after one more event of the case or of one of its campaigns."""
+    if event.stream == file.case.stream:
+        return replace(file, case=cases.evolve(file.case, event), events=[*file.events, event])
+    campaign_id = UUID(event.stream.removeprefix("campaign-"))
+    before = file.campaigns.get(campaign_id) or campaigns.initial_state(campaign_id, file.case.case_id)
+    after = {**file.campaigns, campaign_id: campaigns.evolve(before, event)}
+    return replace(file, campaigns=after, events=[*file.events, event])
 
 
 async def load_files(connection: Connection, case_ids: Sequence[UUID]) -> dict[UUID, File]:
