@@ -92,6 +92,8 @@ def _new_topic(settings: Settings, name: str) -> NewTopic:
 
 async def end_offsets(client: AIOKafkaConsumer, topics: Sequence[str]) -> dict[tuple[str, int], int]:
     """The end of each partition of these topics."""
+    for topic in topics:
+        await client._client.add_topic(topic)  # noqa: SLF001 - a consumer knows the partitions only of what it reads
     partitions = [TopicPartition(t, p) for t in topics for p in (client.partitions_for_topic(t) or ())]
     ends = await client.end_offsets(partitions)
     return {(tp.topic, tp.partition): offset for tp, offset in ends.items()}

@@ -1,0 +1,163 @@
+"""Finding the system a command is about: given addresses first, then what runs in the folder, then our own servers."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncpg
+from rich.console import Console
+
+from schemas.events import TOPICS
+from services.cli.database import migrate_all
+from services.cli.place import InUseError, Place, Running
+from services.cli.processes import programs
+from services.cli.servers import Addresses, Servers
+from services.kernel.embedded.jars import rich_progress
+from services.kernel.kafka import create_topics
+from services.kernel.postgres import create_pool
+from services.kernel.service import services_ready
+from services.kernel.settings import Settings, load_settings
+from services.kernel.supervisor import Supervisor
+
+DEFAULT_DATA = Path(".zoeklicht")
+WAIT_FOR_OWNER_S = 120.0
+_LOOK_S = 0.2
+NO_KAFKA = "127.0.0.1:9"
+"""Stands in the settings of a command that speaks with PostgreSQL alone."""
+
+console = Console(stderr=True)
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """What a command works with. `owned`: nobody else uses these servers now."""
+
+    settings: Settings
+    place: Place
+    owned: bool
+
+
+def given() -> Addresses:
+    """The addresses that the environment names; they win over everything."""
+    return Addresses(os.environ.get("DATABASE_URL", ""), os.environ.get("KAFKA_BOOTSTRAP_SERVERS") or None)
+
+
+def settings_for(place: Place, addresses: Addresses, *, make_key: bool, **rest: object) -> Settings:
+    """Settings of this installation; the folder's master key where the environment has none.
+
+    With `make_key` false a folder without a key makes none: data on given servers belong to a given key.
+    """
+    values: dict[str, object] = {
+        "database_url": addresses.database_url,
+        "kafka_bootstrap_servers": addresses.kafka_bootstrap_servers or NO_KAFKA,
+        **rest,
+    }
+    if "ZOEKLICHT_MASTER_KEY" not in os.environ and (make_key or place.key_file.exists()):
+        values["master_key"] = place.master_key()
+    return load_settings(**values)
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """The environment in which a service of this installation is started."""
+    return {
+        **os.environ,
+        "DATABASE_URL": settings.database_url.get_secret_value(),
+        "KAFKA_BOOTSTRAP_SERVERS": settings.kafka_bootstrap_servers,
+        "ZOEKLICHT_MASTER_KEY": settings.master_key.get_secret_value(),
+    }
+
+
+@asynccontextmanager
+async def system(place: Place, *, with_kafka: bool = True) -> AsyncIterator[System]:
+    """The system of a folder, for as long as a command needs it.
+
+    Raises InUseError when another command keeps the folder for too long, EmbeddedError, SettingsError.
+    """
+    named = given()
+    if named.database_url and (named.kafka_bootstrap_servers or not with_kafka):
+        yield System(settings_for(place, named, make_key=False), place, owned=False)
+        return
+    running = await _running_or_none(place)
+    if running is not None:
+        addresses = Addresses(
+            named.database_url or running.database_url,
+            named.kafka_bootstrap_servers or running.kafka_bootstrap_servers,
+        )
+        yield System(settings_for(place, addresses, make_key=False), place, owned=False)
+        return
+    async with _own_servers(place, named, with_kafka=with_kafka) as own:
+        yield own
+
+
+async def _running_or_none(place: Place) -> Running | None:
+    """The whole system that runs here; None when the folder is free. Waits for another command to finish."""
+    deadline = asyncio.get_running_loop().time() + WAIT_FOR_OWNER_S
+    with console.status("waiting for another command on this folder …") as status:
+        status.stop()
+        while True:
+            try:
+                with place.owned():
+                    return None
+            except InUseError:
+                running = place.running()
+                if running is not None and running.kind == "run":
+                    return running
+                if asyncio.get_running_loop().time() > deadline:
+                    raise
+            status.start()
+            await asyncio.sleep(_LOOK_S)
+
+
+@asynccontextmanager
+async def _own_servers(place: Place, named: Addresses, *, with_kafka: bool) -> AsyncIterator[System]:
+    with place.owned(), rich_progress() as progress:
+        make_key = not named.database_url
+        if make_key and "ZOEKLICHT_MASTER_KEY" not in os.environ:
+            place.master_key()  # before the servers: data without a key would be refused the next time
+        servers = Servers(
+            place,
+            database_url=named.database_url or None,
+            kafka_bootstrap_servers=named.kafka_bootstrap_servers,
+            with_kafka=with_kafka,
+            progress=progress,
+        )
+        async with servers:
+            addresses = servers.addresses
+            settings = settings_for(place, addresses, make_key=make_key)
+            await migrate_all(settings)
+            await forget_heartbeats(settings)
+            if with_kafka:
+                await create_topics(settings, TOPICS)
+            owner = Running("command", os.getpid(), addresses.database_url, addresses.kafka_bootstrap_servers)
+            with place.announced(owner):
+                yield System(settings, place, owned=True)
+
+
+async def forget_heartbeats(settings: Settings) -> None:
+    """Nobody runs here but us: heartbeats are of processes that were killed."""
+    connection = await asyncpg.connect(settings.database_url.get_secret_value())
+    try:
+        await connection.execute("delete from kernel.heartbeat")
+    finally:
+        await connection.close()
+
+
+@asynccontextmanager
+async def with_services(found: System, names: Sequence[str]) -> AsyncIterator[None]:
+    """Runs those of these services that nobody runs, for as long as a command needs them."""
+    missing = set(names)
+    if not found.owned:
+        pool = await create_pool(found.settings.database_url.get_secret_value(), size=1)
+        try:
+            missing -= {name for name, ready in (await services_ready(pool)).items() if ready}
+        finally:
+            await pool.close()
+    supervisor = Supervisor(programs(sorted(missing)), logs=found.place.logs, env=environment(found.settings))
+    supervisor.start()
+    try:
+        yield
+    finally:
+        await supervisor.stop()

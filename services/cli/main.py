@@ -1,0 +1,263 @@
+"""The command `zoeklicht`. Everything heavy is imported by the command that needs it, so that `--help` is quick."""
+
+# ruff: noqa: PLC0415 - late imports are the point here
+import asyncio
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from services.kernel.errors import ZoeklichtError
+
+DataOption = Annotated[
+    Path,
+    typer.Option(
+        "--data",
+        envvar="ZOEKLICHT_DATA",
+        help="The folder of the installation; the system running there is used, or its servers are started.",
+        file_okay=False,
+    ),
+]
+DEFAULT_DATA = Path(".zoeklicht")
+
+app = typer.Typer(
+    name="zoeklicht",
+    help="Alerts about missing children: in public within seconds, dark even faster, nothing lost.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    epilog="Settings come from the environment (DATABASE_URL, KAFKA_BOOTSTRAP_SERVERS, ZOEKLICHT_…).",
+)
+topics_app = typer.Typer(help="The topics in Kafka.", no_args_is_help=True)
+report_app = typer.Typer(help="Figures from the read models.", no_args_is_help=True)
+projections_app = typer.Typer(help="The read models.", no_args_is_help=True)
+app.add_typer(topics_app, name="topics")
+app.add_typer(report_app, name="report")
+app.add_typer(projections_app, name="projections")
+
+
+def _do(work: Callable[[], Coroutine[Any, Any, int | None]]) -> None:
+    """Runs a command's work and ends with its exit code."""
+    raise typer.Exit(asyncio.run(work()) or 0)
+
+
+@app.command()
+def run(
+    data: DataOption = DEFAULT_DATA,
+    host: Annotated[
+        str, typer.Option(envvar="ZOEKLICHT_HOST", help="The address to listen on.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int,
+        typer.Option(
+            envvar="ZOEKLICHT_PORT", min=0, max=65535, help="The port to listen on; 0 takes a free one."
+        ),
+    ] = 8000,
+    demo: Annotated[
+        bool,
+        typer.Option("--demo", help="Play a case with 31 simulated display partners and 24 volunteers."),
+    ] = False,
+    allow_loopback_partners: Annotated[
+        bool,
+        typer.Option(
+            "--allow-loopback-partners",
+            envvar="ZOEKLICHT_ALLOW_LOOPBACK_PARTNERS",
+            help="Partners may be on this machine, with http and any port; implied by --demo.",
+        ),
+    ] = False,
+) -> None:
+    """Run the whole system on this machine; it is ready when GET /readyz answers 200."""
+    from services.cli.place import Place
+    from services.cli.run import Wish
+    from services.cli.run import run as run_all
+
+    scenario = None
+    if demo:
+        from services.simulation.demo import play
+
+        scenario = play
+    wish = Wish(Place(data), host, port, allow_loopback_partners or demo)
+    _do(lambda: run_all(wish, scenario))
+
+
+def _service(name: str) -> None:
+    from services.cli.service import run as run_one
+
+    raise typer.Exit(run_one(name))
+
+
+@app.command(rich_help_panel="Services, one process each")
+def intake() -> None:
+    """Take commands: the timer loop of cases and campaigns."""
+    _service("intake")
+
+
+@app.command(rich_help_panel="Services, one process each")
+def relay() -> None:
+    """Carry committed events from the store to Kafka."""
+    _service("relay")
+
+
+@app.command(rich_help_panel="Services, one process each")
+def criteria() -> None:
+    """Flag worrying cases."""
+    _service("criteria")
+
+
+@app.command(rich_help_panel="Services, one process each")
+def dispatch() -> None:
+    """Plan alerts and deliveries."""
+    _service("dispatch")
+
+
+@app.command(rich_help_panel="Services, one process each")
+def sender() -> None:
+    """Send what is due to the partners."""
+    _service("sender")
+
+
+@app.command(rich_help_panel="Services, one process each")
+def auditor() -> None:
+    """Prove again and again that nothing was lost."""
+    _service("auditor")
+
+
+@app.command(rich_help_panel="Services, one process each")
+def web() -> None:
+    """Listen for HTTP: the only public listener."""
+    _service("web")
+
+
+@projections_app.callback(invoke_without_command=True)
+def projections(context: typer.Context) -> None:
+    """The read models; without a command: the service that builds them."""
+    if context.invoked_subcommand is None:
+        _service("projections")
+
+
+@projections_app.command("list")
+def projections_list(data: DataOption = DEFAULT_DATA) -> None:
+    """Show every read model and its version."""
+    from services.cli import insight
+
+    _do(lambda: insight.projections_list(data))
+
+
+@projections_app.command("status")
+def projections_status(data: DataOption = DEFAULT_DATA) -> None:
+    """Show how far each read model is behind, and what stopped it."""
+    from services.cli import insight
+
+    _do(lambda: insight.projections_status(data))
+
+
+@app.command()
+def migrate(
+    data: DataOption = DEFAULT_DATA,
+    new_epoch: Annotated[
+        bool,
+        typer.Option("--new-epoch", help="Once, after a logical restore: transaction ids count anew."),
+    ] = False,
+) -> None:
+    """Bring both databases to this version."""
+    from services.cli import upkeep
+
+    _do(lambda: upkeep.migrate(data, new_epoch=new_epoch))
+
+
+@topics_app.command("create")
+def topics_create(data: DataOption = DEFAULT_DATA) -> None:
+    """Create the topics that are missing, as the settings say."""
+    from services.cli import upkeep
+
+    _do(lambda: upkeep.topics_create(data))
+
+
+@app.command("import")
+def import_file(
+    file: Annotated[
+        Path, typer.Argument(help="One JSON object a line.", exists=True, dir_okay=False, readable=True)
+    ],
+    data: DataOption = DEFAULT_DATA,
+) -> None:
+    """Take in history from elsewhere; alerts nobody. Twice the same file changes nothing; exit 1 when a line is bad."""
+    from services.cli import history
+
+    _do(lambda: history.import_file(file, data))
+
+
+@report_app.command("annual")
+def report_annual(
+    year: Annotated[int, typer.Argument(min=1900, max=2200, help="The calendar year.")],
+    form: Annotated[str, typer.Option("--format", help="table, json, csv or xlsx.")] = "table",
+    output: Annotated[
+        Path | None, typer.Option(help="Write to this file instead of the terminal.", dir_okay=False)
+    ] = None,
+    data: DataOption = DEFAULT_DATA,
+) -> None:
+    """Show the figures of a year."""
+    from services.cli import history
+
+    _do(lambda: history.report(year, form, output, data))
+
+
+@app.command()
+def verify(data: DataOption = DEFAULT_DATA) -> None:
+    """Check every invariant from the tables; exit 1 and a list when one is broken."""
+    from services.cli import verify as checks
+
+    _do(lambda: checks.verify(data))
+
+
+@app.command("partner-sim")
+def partner_sim(
+    count: Annotated[int, typer.Option(min=1, max=1000, help="How many display partners.")] = 31,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Their port; 0 takes a free one.")] = 0,
+    data: DataOption = DEFAULT_DATA,
+) -> None:
+    """Simulate display partners and register them with the system running in the folder."""
+    from services.cli.place import Place
+    from services.simulation.partner_sim import simulate
+
+    _do(lambda: simulate(Place(data).access_file, count, port))
+
+
+def main() -> None:
+    """Runs the command; an error is one clear line and exit code 1, 2 when usage or a setting is wrong."""
+    try:
+        app()
+    except ZoeklichtError as error:
+        from services.kernel.settings import SettingsError
+
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(2 if isinstance(error, SettingsError) else 1)
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        sys.exit(130)
+    except Exception as error:
+        _explain(error)
+
+
+def _explain(error: Exception) -> None:
+    """Errors of the embedded servers and of the ways to servers; everything else is our own fault and shown whole."""
+    import asyncpg
+    from aiokafka.errors import KafkaError
+
+    from services.kernel.embedded import EmbeddedError
+
+    if isinstance(error, EmbeddedError):
+        sys.stderr.write(f"error: {error}\n")
+    elif isinstance(error, (OSError, asyncpg.PostgresConnectionError, KafkaError)):
+        what = type(error).__name__
+        sys.stderr.write(f"error: a server does not answer ({what}); check DATABASE_URL and ")
+        sys.stderr.write("KAFKA_BOOTSTRAP_SERVERS, or start the system with `zoeklicht run`\n")
+    else:
+        raise error
+    sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,41 @@
+"""The lean way into one service: what the supervisor starts. Loads that service and nothing else."""
+
+import os
+import sys
+from importlib import import_module
+
+import asyncpg
+
+from services.kernel.errors import ZoeklichtError
+from services.kernel.orphans import die_with_supervisor
+
+SERVICES = {
+    "intake": "services.intake.main",
+    "relay": "services.eventlog.main",
+    "criteria": "services.criteria.main",
+    "dispatch": "services.dispatch.main",
+    "sender": "services.dispatch.sender_main",
+    "auditor": "services.dispatch.auditor_main",
+    "projections": "services.projections.main",
+    "web": "services.web.main",
+}
+"""The room of each service's `main() -> int`."""
+
+
+def run(name: str) -> int:
+    """Runs one service until SIGTERM or SIGINT; returns its exit code, 1 when what it stands on is away."""
+    try:
+        return int(import_module(SERVICES[name]).main())
+    except ZoeklichtError as error:
+        sys.stderr.write(f"{name}: {error}\n")
+    except (OSError, asyncpg.PostgresError) as error:
+        sys.stderr.write(f"{name}: a server it needs does not answer ({type(error).__name__});")
+        sys.stderr.write(" check DATABASE_URL and KAFKA_BOOTSTRAP_SERVERS\n")
+    return 1
+
+
+if __name__ == "__main__":
+    die_with_supervisor()
+    code = run(sys.argv[1])
+    sys.stdout.flush()
+    os._exit(code)  # what is worth keeping is committed; threads of libraries must not hold up the end

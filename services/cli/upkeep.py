@@ -1,0 +1,41 @@
+"""Commands that bring an installation into shape: schemas and topics."""
+
+from pathlib import Path
+
+from rich.console import Console
+
+from schemas.events import TOPICS
+from services.cli.database import migrate_all
+from services.cli.local import system
+from services.cli.place import Place
+from services.kernel.kafka import create_topics
+from services.kernel.postgres import create_pool, queries
+
+console = Console(highlight=False, soft_wrap=True)
+
+
+async def migrate(data: Path, *, new_epoch: bool) -> None:
+    """Brings both databases to this version; after a logical restore a new epoch begins."""
+    async with system(Place(data), with_kafka=False) as found:
+        applied = await migrate_all(found.settings)
+        for name in applied:
+            console.print(f"applied {name}")
+        if not applied:
+            console.print("the databases are at this version")
+        if new_epoch:
+            pool = await create_pool(found.settings.database_url.get_secret_value(), size=1)
+            try:
+                epoch = await pool.fetchval(queries("services.eventlog")["new_epoch"])
+            finally:
+                await pool.close()
+            console.print(f"epoch {epoch} begins: the relay goes on from where it was")
+
+
+async def topics_create(data: Path) -> None:
+    """Creates the topics that are missing."""
+    async with system(Place(data)) as found:
+        created = await create_topics(found.settings, TOPICS)
+        for name in created:
+            console.print(f"created {name}")
+        if not created:
+            console.print(f"all topics are there: {', '.join(map(found.settings.topic, TOPICS))}")

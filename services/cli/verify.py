@@ -1,0 +1,33 @@
+"""`zoeklicht verify`: every invariant, proven from the tables alone."""
+
+from pathlib import Path
+
+from rich.console import Console
+
+from services.cli.insight import pool_of
+from services.cli.local import system
+from services.cli.place import Place
+from services.kernel.postgres import Pool, queries
+
+_SQL = queries("services.cli")
+_SHOWN = 20
+
+console = Console(highlight=False, soft_wrap=True)
+
+
+async def findings(pool: Pool) -> dict[str, list[str]]:
+    """Each invariant, and what breaks it."""
+    return {name: [row["finding"] for row in await pool.fetch(sql)] for name, sql in _SQL.items()}
+
+
+async def verify(data: Path) -> int:
+    """Checks everything and lists what is broken; 1 when anything is."""
+    async with system(Place(data), with_kafka=False) as found, pool_of(found) as pool:
+        result = await findings(pool)
+    broken = {name: lines for name, lines in result.items() if lines}
+    for name, lines in broken.items():
+        console.print(f"broken: {name} ({len(lines)})", markup=False)
+        for line in lines[:_SHOWN]:
+            console.print(f"  {line}", markup=False)
+    console.print(f"{len(result) - len(broken)} of {len(result)} invariants hold")
+    return 1 if broken else 0

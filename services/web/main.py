@@ -1,0 +1,150 @@
+"""The only public listener as a process: one pool for each service's routes, one edge for all."""
+
+import asyncio
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager, suppress
+from typing import Any
+
+import structlog
+import uvicorn
+from fastapi import APIRouter
+
+from services.intake import api as intake
+from services.intake.handlers import IntakeDeps
+from services.intake.policy import load_policy
+from services.kernel.errors import ZoeklichtError
+from services.kernel.postgres import Pool, create_pool
+from services.kernel.service import Runtime, run_service
+from services.kernel.settings import Settings
+from services.kernel.vault import Vault
+from services.projections import api as projections
+from services.web.app import compose
+from services.web.watch import Watch
+
+STOP_WITHIN_S = 5
+"""How long answers under way may take when the service is to stop."""
+
+log = structlog.get_logger()
+
+
+class ListenError(ZoeklichtError):
+    """The address cannot be listened on."""
+
+
+async def _serve(runtime: Runtime) -> None:
+    settings = runtime.settings
+    async with AsyncExitStack() as stack:
+        routers = await _routers(settings, stack)
+        auth_pool = await _pool(stack, settings.database_url.get_secret_value(), "auth", settings.pool_size)
+        watch = Watch(settings, runtime.pool)
+        app = compose(settings, routers, auth_pool=auth_pool, watch_pool=runtime.pool, watch=watch)
+        async with asyncio.TaskGroup() as tasks:
+            looking = tasks.create_task(watch.run())
+            await _listen(AccessLog(app), runtime)
+            looking.cancel()
+
+
+async def _routers(settings: Settings, stack: AsyncExitStack) -> list[APIRouter]:
+    """Each service's routes with that service's own pool, so that none can use up another's connections."""
+    main, size = settings.database_url.get_secret_value(), settings.pool_size
+    vault = Vault(await _pool(stack, settings.vault_url, "vault", size), settings.master_key_bytes)
+    return [
+        intake.router(
+            IntakeDeps(
+                await _pool(stack, main, "intake", size), vault, settings, load_policy(settings.policy)
+            )
+        ),
+        projections.router(
+            projections.ProjectionsDeps(await _pool(stack, main, "projections", size), settings)
+        ),
+    ]
+
+
+async def _pool(stack: AsyncExitStack, url: str, name: str, size: int) -> Pool:
+    pool = await create_pool(url, size=size, application=f"zoeklicht-web-{name}")
+    stack.push_async_callback(pool.close)
+    return pool
+
+
+async def _listen(app: Any, runtime: Runtime) -> None:
+    settings = runtime.settings
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=STOP_WITHIN_S,
+        lifespan="off",
+        h11_max_incomplete_event_size=32 * 1024,
+    )
+    server = _Server(config)
+    with _socket(settings) as listener:
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        runtime.ready = True
+        stopping = asyncio.create_task(runtime.stop.wait())
+        await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        server.should_exit = True
+        stopping.cancel()
+        with suppress(asyncio.CancelledError):
+            await serving
+
+
+@contextmanager
+def _socket(settings: Settings) -> Iterator[socket.socket]:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    with listener:
+        try:
+            listener.bind((settings.host, settings.port))
+        except OSError as error:
+            raise ListenError(
+                f"cannot listen on {settings.host}:{settings.port} ({error.strerror}); set ZOEKLICHT_PORT"
+            ) from error
+        yield listener
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to the service around it."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Nothing to capture."""
+        yield
+
+
+class AccessLog:
+    """One line a request: method, path, status, milliseconds. Never a query string: people search for names there."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """One request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began, status = time.monotonic(), 0
+
+        async def noted(message: Any) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        structlog.contextvars.unbind_contextvars("correlation_id")
+        try:
+            await self._app(scope, receive, noted)
+        finally:
+            if not scope["path"].startswith(("/healthz", "/readyz", "/metrics")):
+                took = round((time.monotonic() - began) * 1000, 1)
+                log.info(
+                    "request", method=scope["method"], path=scope["path"][:200], status=status, took_ms=took
+                )
+
+
+def main() -> int:
+    """Listens until told to stop."""
+    return run_service("web", _serve)
