@@ -27,6 +27,7 @@ _DENIED = tuple(
         "192.88.99.0/24",  # 6to4 relays
         "3fff::/20",  # documentation
         "5f00::/16",  # segment routing
+        "fec0::/10",  # site-local, before fc00::/7
         "168.63.129.16/32",  # metadata service of a cloud
         "fd00:ec2::254/128",  # metadata service of a cloud
     )

@@ -47,6 +47,15 @@ class Claim:
         return self.content == "withdrawn"
 
     @property
+    def recipient_row(self) -> dict[str, Any]:
+        """What opens the recipient's secrets."""
+        return {
+            "recipient_id": self.recipient_id,
+            "secret": self.secret,
+            "previous_secret": self.previous_secret,
+        }
+
+    @property
     def message_id(self) -> str:
         """The `webhook-id`: the same for every attempt of this delivery."""
         return f"msg_{self.delivery_id.hex}"

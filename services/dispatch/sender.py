@@ -5,7 +5,6 @@ import os
 import random
 import socket
 from collections.abc import Callable, Iterable
-from dataclasses import asdict
 
 import asyncpg
 import structlog
@@ -154,7 +153,7 @@ class Sender:
         return self._result(one, outcome, answer)
 
     async def _post(self, one: Claim, body: bytes) -> Answer:
-        secrets = open_secrets(asdict(one), self._settings.master_key_bytes)
+        secrets = open_secrets(one.recipient_row, self._settings.master_key_bytes)
         headers = signing.headers(secrets, one.message_id, int(self._clock.now().timestamp()), body)
         return await self.transport.post(one.url, body, headers, lambda: self.guard(one), one.format)
 

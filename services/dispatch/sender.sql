@@ -179,3 +179,68 @@ where recipient_id = $1 and requested_at = $2
 
 -- ping_asked: when the handshake that now counts was asked for
 select requested_at from dispatch.ping where recipient_id = $1
+
+-- auditor ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+-- audit_forgotten: deliveries that are neither finished nor due in the future, though somebody could send them
+select d.delivery_id, d.alert_id, d.recipient_id from dispatch.delivery d
+join dispatch.lane l using (recipient_id, alert_id) join dispatch.recipient r using (recipient_id)
+left join dispatch.breaker k using (recipient_id)
+where d.state = 'pending' and d.created_at < clock_timestamp() - $1::interval
+  and (l.due_at is null or (l.due_at < clock_timestamp() - $1::interval
+       and (l.owner is null or l.lease_until < clock_timestamp())
+       and (d.content = 'withdrawn' or (r.state = 'active' and not coalesce(k.is_open, false)))))
+
+-- audit_overtaken: pending deliveries below a newer one of their lane that is pending or delivered
+select d.delivery_id, d.alert_id, d.recipient_id from dispatch.delivery d
+where d.state = 'pending' and exists (select 1 from dispatch.delivery n where n.recipient_id = d.recipient_id
+    and n.alert_id = d.alert_id and n.revision > d.revision and n.state in ('pending', 'delivered'))
+
+-- audit_leases: lanes whose lease ended long ago, and nobody took them
+select l.alert_id, l.recipient_id from dispatch.lane l
+where l.owner is not null and l.lease_until < clock_timestamp() - $1::interval
+
+-- audit_order: lanes in which the last revision that was accepted is not the highest that was
+select a.alert_id, a.recipient_id from (
+    select d.alert_id, d.recipient_id, max(d.revision) as highest,
+           (array_agg(d.revision order by t.ended_at desc, d.revision desc))[1] as last
+    from dispatch.delivery d join dispatch.attempt t using (delivery_id)
+    where t.status between 200 and 299
+    group by 1, 2 having max(d.revision) > min(d.revision)) a
+where a.last < a.highest
+
+-- audit_lanes: withdrawn alerts with a recipient that had an attempt of an older revision and has no withdrawal
+select d.alert_id, d.recipient_id from dispatch.delivery d join dispatch.alert a using (alert_id)
+where a.withdrawn and d.attempts > 0
+group by 1, 2
+having not exists (select 1 from dispatch.delivery w where w.alert_id = d.alert_id
+                   and w.recipient_id = d.recipient_id and w.content = 'withdrawn')
+
+-- audit_revisions: alerts whose head is not their newest revision, or says otherwise whether they are withdrawn
+select a.alert_id from dispatch.alert a
+left join lateral (select r.revision, r.content from dispatch.alert_revision r where r.alert_id = a.alert_id
+                   order by r.revision desc limit 1) r on true
+where r.revision is distinct from a.head_revision
+   or (a.withdrawn and not exists (select 1 from dispatch.alert_revision w
+                                   where w.alert_id = a.alert_id and w.content = 'withdrawn'))
+
+-- audit_released: campaigns that were released in the event store, and have no alert
+select e.stream, e.subject from eventlog.events e
+where e.type = 'campaign.released.v1' and e.origin = 'live' and e.position > $1
+  and e.recorded_time < clock_timestamp() - $2::interval
+  and not exists (select 1 from dispatch.alert a where a.campaign_id = (e.data ->> 'campaign_id')::uuid)
+
+-- audit_ended: campaigns that ended in the event store, whose alert is not withdrawn
+select e.stream, e.subject, a.alert_id from eventlog.events e
+join dispatch.alert a on a.campaign_id = (e.data ->> 'campaign_id')::uuid and not a.withdrawn
+where e.type = 'campaign.ended.v1' and e.origin = 'live' and e.position > $1
+  and e.recorded_time < clock_timestamp() - $2::interval
+
+-- audit_stopped: whatever must be dark according to the event store, and is not withdrawn
+select s.kind, a.alert_id from eventlog.stop s join dispatch.alert a
+    on (s.kind = 'campaign' and a.campaign_id = s.id)
+    or (s.kind = 'case' and a.case_id = s.id and a.kind = 'standby' and s.version > a.case_version)
+where not a.withdrawn and s.stopped_at < clock_timestamp() - $1::interval
+
+-- audit_window: the position before the newest so many events
+select coalesce(max(position), 0) - $1::bigint from eventlog.events

@@ -1,0 +1,94 @@
+"""Proves from the tables alone that the promises about deliveries hold, and compares them with the event store."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from services.kernel.paging import page
+from services.kernel.postgres import Connection, Pool, in_transaction, queries
+
+OVERDUE = timedelta(minutes=2)
+LEASE_LONG_PAST = timedelta(minutes=1)
+SETTLED = timedelta(seconds=30)
+"""The event store is compared once events are so old: before, they may be on their way."""
+WINDOW = 200_000
+"""Events that the regular audit looks back; `verify` looks at all."""
+_NAMED = 5
+
+_SQL = queries("services.dispatch", "sender.sql")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A broken promise: which one, and where."""
+
+    rule: str
+    subject: str
+
+    def __str__(self) -> str:
+        return f"{RULES[self.rule]}: {self.subject}"
+
+
+RULES = {
+    "forgotten": "a delivery is neither finished nor due; see whether a sender runs, then replay it",
+    "overtaken": "an older revision still waits beside a newer one; withdraw the alert if in doubt",
+    "lease": "a lane's lease ended long ago and nobody took it; see whether a sender runs",
+    "order": "an older revision was accepted after a newer one; replay the newest, and call the partner",
+    "withdrawal_missing": "an alert is withdrawn, but somebody who was sent it has no withdrawal; call them",
+    "head": "an alert's newest revision is not what its row says; restore from the event store",
+    "released": "a campaign was released and has no alert; see whether dispatch runs, or its case is parked",
+    "ended": "a campaign ended and its alert is not withdrawn; see whether dispatch runs, and call the partners",
+    "stopped": "an alert must be dark and is not withdrawn; see whether dispatch runs, and call the partners",
+}
+
+
+async def audit(pool: Pool, window: int | None = WINDOW) -> list[Finding]:
+    """Every broken promise. `window`: how many of the newest events are compared (None: all)."""
+    async with (
+        pool.acquire() as connection,
+        connection.transaction(isolation="repeatable_read", readonly=True),
+    ):
+        after = 0 if window is None else await connection.fetchval(_SQL["audit_window"], window)
+        checks: list[tuple[str, str, tuple[Any, ...]]] = [
+            ("forgotten", "audit_forgotten", (OVERDUE,)),
+            ("overtaken", "audit_overtaken", ()),
+            ("lease", "audit_leases", (LEASE_LONG_PAST,)),
+            ("order", "audit_order", ()),
+            ("withdrawal_missing", "audit_lanes", ()),
+            ("head", "audit_revisions", ()),
+            ("released", "audit_released", (after, SETTLED)),
+            ("ended", "audit_ended", (after, SETTLED)),
+            ("stopped", "audit_stopped", (SETTLED,)),
+        ]
+        findings = []
+        for rule, query, arguments in checks:
+            rows = await connection.fetch(_SQL[query], *arguments)
+            findings += [Finding(rule, _subject(row)) for row in rows]
+    return findings
+
+
+async def verify(pool: Pool) -> list[Finding]:
+    """Every broken promise, over the whole event store: for `zoeklicht verify`."""
+    return await audit(pool, None)
+
+
+def _subject(row: Any) -> str:
+    return ", ".join(f"{name} {value}" for name, value in row.items())
+
+
+async def page_findings(pool: Pool, findings: Sequence[Finding]) -> None:
+    """Pages a person once per broken rule, with the first of the places."""
+
+    async def work(connection: Connection) -> None:
+        for rule in sorted({finding.rule for finding in findings}):
+            places = [finding.subject for finding in findings if finding.rule == rule]
+            more = f" and {len(places) - _NAMED} more" if len(places) > _NAMED else ""
+            await page(connection, f"audit:{rule}", f"{RULES[rule]}: {'; '.join(places[:_NAMED])}{more}")
+
+    await in_transaction(pool, work)
+
+
+def counts(findings: Sequence[Finding]) -> dict[str, int]:
+    """How many findings of each rule, zeros too."""
+    return {rule: sum(finding.rule == rule for finding in findings) for rule in RULES}
