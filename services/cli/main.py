@@ -5,7 +5,7 @@ import asyncio
 import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -192,7 +192,9 @@ def import_file(
 @report_app.command("annual")
 def report_annual(
     year: Annotated[int, typer.Argument(min=1900, max=2200, help="The calendar year.")],
-    form: Annotated[str, typer.Option("--format", help="table, json, csv or xlsx.")] = "table",
+    form: Annotated[
+        Literal["table", "json", "csv", "xlsx"], typer.Option("--format", help="How to write it.")
+    ] = "table",
     output: Annotated[
         Path | None, typer.Option(help="Write to this file instead of the terminal.", dir_okay=False)
     ] = None,

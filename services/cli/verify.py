@@ -7,6 +7,7 @@ from rich.console import Console
 from services.cli.insight import pool_of
 from services.cli.local import system
 from services.cli.place import Place
+from services.dispatch import auditor
 from services.kernel.postgres import Pool, queries
 
 _SQL = queries("services.cli")
@@ -16,8 +17,12 @@ console = Console(highlight=False, soft_wrap=True)
 
 
 async def findings(pool: Pool) -> dict[str, list[str]]:
-    """Each invariant, and what breaks it."""
-    return {name: [row["finding"] for row in await pool.fetch(sql)] for name, sql in _SQL.items()}
+    """Each invariant, and what breaks it: of the log and the read models, and the auditor's of the deliveries."""
+    found = {name: [row["finding"] for row in await pool.fetch(sql)] for name, sql in _SQL.items()}
+    found |= {f"deliveries: {rule}": [] for rule in auditor.RULES}
+    for one in await auditor.verify(pool):
+        found[f"deliveries: {one.rule}"].append(str(one))
+    return found
 
 
 async def verify(data: Path) -> int:

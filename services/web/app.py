@@ -5,6 +5,7 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI
 from fastapi.responses import HTMLResponse
+from fastapi.routing import APIRoute
 
 from services.kernel.http import PROBLEM_JSON, harden
 from services.kernel.postgres import Pool
@@ -56,6 +57,14 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 }
 
 
+def _tagged(router: APIRouter) -> APIRouter:
+    """Calls are grouped by what they are about: the first word of their path, where a service names no group."""
+    for route in router.routes:
+        if isinstance(route, APIRoute) and not route.tags:
+            route.tags = [route.path.removeprefix("/v1/").partition("/")[0]]
+    return router
+
+
 def compose(
     settings: Settings, routers: Sequence[APIRouter], *, auth_pool: Pool, watch_pool: Pool, watch: Watch
 ) -> FastAPI:
@@ -65,7 +74,7 @@ def compose(
     app.state.auth_pool = auth_pool
     app.state.master_key = settings.master_key_bytes
     for router in routers:
-        app.include_router(router, responses=PROBLEMS)
+        app.include_router(_tagged(router), responses=PROBLEMS)
     app.include_router(health.router(watch))
     app.include_router(metrics.router(watch_pool, watch))
 

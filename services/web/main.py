@@ -11,6 +11,8 @@ import structlog
 import uvicorn
 from fastapi import APIRouter
 
+from services.dispatch import api as dispatch
+from services.dispatch.desk import DispatchDeps
 from services.intake import api as intake
 from services.intake.handlers import IntakeDeps
 from services.intake.policy import load_policy
@@ -56,6 +58,7 @@ async def _routers(settings: Settings, stack: AsyncExitStack) -> list[APIRouter]
                 await _pool(stack, main, "intake", size), vault, settings, load_policy(settings.policy)
             )
         ),
+        dispatch.router(DispatchDeps(await _pool(stack, main, "dispatch", size), vault, settings)),
         projections.router(
             projections.ProjectionsDeps(await _pool(stack, main, "projections", size), settings)
         ),
