@@ -9,7 +9,8 @@ import structlog
 
 from services.dispatch.hints import Hints
 from services.dispatch.lanes import LANE_CHANNEL, page_late_withdrawals, sweep
-from services.dispatch.pings import PING_CHANNEL, Activate, Pings
+from services.dispatch.partners import activate
+from services.dispatch.pings import PING_CHANNEL, Pings
 from services.dispatch.sender import Sender
 from services.kernel.postgres import create_pool
 from services.kernel.service import Runtime, run_service
@@ -22,7 +23,7 @@ LATE_S = 15.0
 log = structlog.get_logger()
 
 
-async def serve(runtime: Runtime, activate: Activate) -> None:
+async def serve(runtime: Runtime) -> None:
     """Everything the process does, until it is to stop."""
     settings = runtime.settings
     keys = await create_pool(settings.vault_url, size=2, application="zoeklicht-sender-vault")
@@ -76,6 +77,4 @@ async def _pause(runtime: Runtime, seconds: float, hint: asyncio.Event | None) -
 
 def main() -> int:
     """Runs the sender until it is told to stop."""
-    from services.dispatch.partners import activate  # noqa: PLC0415
-
-    return run_service("sender", lambda runtime: serve(runtime, activate))
+    return run_service("sender", serve)
