@@ -255,6 +255,11 @@ def variant_of(recipient: Recipient) -> Variant:
     )
 
 
+def appeal_content(revision: int) -> Content:
+    """What a revision that shows something does."""
+    return "issued" if revision == 1 else "updated"
+
+
 def withdrawal_variant(message_format: str) -> str:
     """A withdrawal says the same to everybody."""
     return f"{message_format}.withdrawn"

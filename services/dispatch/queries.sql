@@ -239,3 +239,25 @@ select a.*, d.revision, d.content from dispatch.alert a join lateral (
 where not a.withdrawn and (a.expires_at is null or a.expires_at > clock_timestamp())
     and d.content <> 'withdrawn' and d.state in ('pending', 'delivered')
 order by a.alert_id
+
+-- partner_signing: who a partner is and what signs for it
+select recipient_id, state, secret, case when previous_until > clock_timestamp() then previous_secret end
+    as previous_secret
+from dispatch.recipient where recipient_id = $1
+
+-- partner_alert: an alert as of the newest delivery of it to a recipient
+select a.*, d.revision, d.content, v.created_at, r.languages, r.audience,
+    a.withdrawn or coalesce(a.expires_at <= clock_timestamp(), false) or r.state = 'paused'
+        or d.state not in ('pending', 'delivered') as over
+from dispatch.delivery d
+join dispatch.alert a using (alert_id)
+join dispatch.alert_revision v on v.alert_id = d.alert_id and v.revision = d.revision
+join dispatch.recipient r using (recipient_id)
+where d.recipient_id = $1 and d.alert_id = $2 order by d.revision desc limit 1
+
+-- source: the sealed content of one revision
+select box from dispatch.body where alert_id = $1 and revision = $2 and variant = 'source'
+
+-- alert_shared: an alert that stays as it is until the end of the transaction
+select a.*, coalesce(a.expires_at <= clock_timestamp(), false) as expired from dispatch.alert a where alert_id = $1
+for share

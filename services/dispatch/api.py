@@ -1,0 +1,142 @@
+"""Partners, deliveries, receipts and pages over HTTP."""
+
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import asyncpg
+import orjson
+from fastapi import APIRouter, Depends, Query
+from fastapi.responses import Response
+
+from schemas.commands import ChangePartner, NewPartner, Receipt
+from services.dispatch import deliveries, partners, receipts
+from services.dispatch.desk import DispatchDeps, once
+from services.dispatch.publish import Publisher
+from services.dispatch.stream import Planner
+from services.kernel.auth import EVERYONE_INSIDE, LEADS, STAFF, Principal, Role, require
+from services.kernel.idempotency import Idempotency, idempotency_of
+from services.kernel.paging import acknowledge, open_pages
+from services.kernel.postgres import in_transaction
+from services.kernel.problems import ConflictError, NotFoundError
+
+Key = Annotated[Idempotency | None, Depends(idempotency_of)]
+Admin = Annotated[Principal, Depends(require(Role.ADMIN))]
+Lead = Annotated[Principal, Depends(require(*LEADS))]
+Staff = Annotated[Principal, Depends(require(*STAFF))]
+Inside = Annotated[Principal, Depends(require(*EVERYONE_INSIDE))]
+Partner = Annotated[Principal, Depends(require(Role.PARTNER))]
+Limit = Annotated[int, Query(ge=1, le=200)]
+State = Literal["pending", "delivered", "superseded", "expired", "held"]
+
+
+def router(deps: DispatchDeps) -> APIRouter:
+    """The routes of dispatch, with its own pool."""
+    routes = APIRouter()
+    _partners(routes, deps)
+    _deliveries(routes, deps)
+    _partner_side(routes, deps)
+    _pages(routes, deps)
+    return routes
+
+
+def _json(status: int, answer: Any) -> Response:
+    return Response(orjson.dumps(answer, default=str), status, media_type="application/json")
+
+
+def _partners(routes: APIRouter, deps: DispatchDeps) -> None:
+    @routes.post("/v1/partners", status_code=201, summary="Register a recipient of alerts")
+    async def create(command: NewPartner, _caller: Admin, key: Key) -> Response:
+        return _json(*await once(deps, key, lambda c: partners.create(deps, c, command)))
+
+    @routes.get("/v1/partners", summary="Recipients, in order of registration")
+    async def listed(_caller: Staff, cursor: UUID | None = None, limit: Limit = 50) -> Response:
+        return _json(200, await partners.listed(deps, cursor, limit))
+
+    @routes.get("/v1/partners/{partner_id}", summary="One recipient")
+    async def one(partner_id: UUID, _caller: Staff) -> Response:
+        return _json(200, await partners.view(deps.pool, partner_id))
+
+    @routes.patch("/v1/partners/{partner_id}", summary="Change a recipient, pause it or end its pause")
+    async def change(partner_id: UUID, command: ChangePartner, _caller: Admin) -> Response:
+        return _json(
+            200, await in_transaction(deps.pool, lambda c: partners.change(deps, c, partner_id, command))
+        )
+
+    @routes.post(
+        "/v1/partners/{partner_id}/secret:rotate", summary="A new secret; the old one signs for 24 h more"
+    )
+    async def rotate(partner_id: UUID, _caller: Admin, key: Key) -> Response:
+        return _json(*await once(deps, key, lambda c: partners.rotate(deps, c, partner_id)))
+
+    @routes.post("/v1/partners/{partner_id}/ping", status_code=202, summary="Ping a recipient at once")
+    async def ping(partner_id: UUID, _caller: Admin, key: Key) -> Response:
+        return _json(*await once(deps, key, lambda c: partners.ping(c, partner_id)))
+
+
+def _deliveries(routes: APIRouter, deps: DispatchDeps) -> None:
+    @routes.get("/v1/alerts/{alert_id}", summary="An alert, its revisions and how far they have come")
+    async def alert(alert_id: UUID, _caller: Inside) -> Response:
+        return _json(200, await deliveries.alert(deps, alert_id))
+
+    @routes.get("/v1/deliveries", summary="What went where, with each attempt")
+    async def listed(
+        _caller: Inside,
+        alert: UUID | None = None,
+        recipient: UUID | None = None,
+        state: State | None = None,
+        cursor: str | None = None,
+        limit: Limit = 50,
+    ) -> Response:
+        wanted = {"alert": alert, "recipient": recipient, "state": state}
+        return _json(200, await deliveries.listed(deps, wanted, cursor, limit))
+
+    @routes.post(
+        "/v1/deliveries/{delivery_id}/replay", status_code=202, summary="Send the newest revision again"
+    )
+    async def replay(delivery_id: UUID, _caller: Lead, key: Key) -> Response:
+        return _json(*await once(deps, key, lambda c: deliveries.replay(c, delivery_id)))
+
+
+def _partner_side(routes: APIRouter, deps: DispatchDeps) -> None:
+    @routes.post("/v1/receipts", status_code=201, summary="Say what your screens do")
+    async def receipt(command: Receipt, caller: Partner, key: Key) -> Response:
+        return _json(*await once(deps, key, lambda c: receipts.record(c, UUID(caller.name), command)))
+
+    @routes.get("/v1/partner/state", summary="What you may show now, signed")
+    async def state(caller: Partner) -> Response:
+        body, headers = await receipts.digest(deps, UUID(caller.name))
+        return Response(body, headers={**headers, "Cache-Control": "no-store"}, media_type="application/json")
+
+    @routes.get("/v1/partner/alerts/{alert_id}", summary="One alert in full, while it may be shown")
+    async def alert_in_full(alert_id: UUID, caller: Partner) -> Response:
+        body = await receipts.alert_in_full(deps, UUID(caller.name), alert_id)
+        return Response(body, headers={"Cache-Control": "no-store"}, media_type="application/json")
+
+
+def _pages(routes: APIRouter, deps: DispatchDeps) -> None:
+    @routes.get("/v1/pages", summary="What waits for a person, oldest first")
+    async def pages(_caller: Staff) -> Response:
+        return _json(200, {"items": await open_pages(deps.pool), "next_cursor": None})
+
+    @routes.post("/v1/pages/{page_id}/acknowledge", summary="I look after it")
+    async def done(page_id: int, caller: Staff) -> Response:
+        if not 0 < page_id < 2**63 or not await acknowledge(deps.pool, page_id, caller.name):
+            raise NotFoundError("page", "no such page is open; GET /v1/pages lists those that are")
+        return _json(200, {"page_id": page_id, "acknowledged_by": caller.name})
+
+    @routes.post(
+        "/v1/parked/{case_id}/resume", summary="Plan what was parked of a case, once its cause is mended"
+    )
+    async def resume(case_id: UUID, _caller: Lead) -> Response:
+        planner = Planner(Publisher(deps.pool, deps.vault, deps.settings), deps.settings)
+        try:
+            resumed = await planner.resume(str(case_id))
+        except (asyncpg.PostgresError, OSError):
+            raise
+        except Exception as error:
+            raise ConflictError(
+                "still-parked",
+                "an event of this case still cannot be planned: the page and the log say which",
+                error_class=type(error).__name__,
+            ) from error
+        return _json(200, {"case_id": str(case_id), "resumed": resumed})

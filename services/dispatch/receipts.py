@@ -1,0 +1,145 @@
+"""What a partner does with its own token: receipts, the signed digest of what it may show, one alert in full."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import orjson
+import structlog
+
+from schemas.commands import Receipt
+from schemas.events import ReceiptRecorded
+from schemas.vocabulary import Audience, Mode, ReceiptState
+from services.dispatch import signing
+from services.dispatch.bodies import SOURCE, Bodies, find_keys, open_box
+from services.dispatch.desk import Answer, DispatchDeps
+from services.dispatch.domain import (
+    DISPLAY_FOR_S,
+    Alert,
+    Material,
+    Revision,
+    Variant,
+    appeal_content,
+    is_stopped,
+    message,
+)
+from services.dispatch.publish import alert_of
+from services.dispatch.secret_boxes import open_secrets
+from services.eventlog.store import (
+    Append,
+    Cause,
+    NewEvent,
+    append,
+    delivery_stream,
+    lock_streams,
+    stopped,
+)
+from services.kernel.ids import derived_id
+from services.kernel.paging import page
+from services.kernel.postgres import Connection, queries
+from services.kernel.problems import GoneError, NotFoundError
+from services.kernel.vault import key_name
+
+_SQL = queries("services.dispatch")
+log = structlog.get_logger()
+
+
+async def record(connection: Connection, recipient_id: UUID, receipt: Receipt) -> Answer:
+    """Records what a partner's screens do; the same receipt again changes nothing."""
+    stream = delivery_stream(receipt.alert_id, recipient_id)
+    await lock_streams(connection, [stream])
+    row = await connection.fetchrow(_SQL["delivery_of"], receipt.alert_id, recipient_id, receipt.revision)
+    if row is None:
+        raise _unknown()
+    values = (
+        receipt.alert_id,
+        recipient_id,
+        receipt.revision,
+        receipt.state.value,
+        receipt.screens,
+        receipt.at,
+    )
+    answer = {
+        "alert_id": str(receipt.alert_id),
+        "revision": receipt.revision,
+        "state": receipt.state.value,
+    }
+    if not await connection.fetchval(_SQL["receipt_insert"], *values):
+        return 200, answer
+    data = ReceiptRecorded(
+        alert_id=receipt.alert_id,
+        revision=receipt.revision,
+        recipient=recipient_id,
+        state=receipt.state,
+        screens=receipt.screens,
+        at=receipt.at,
+    )
+    event = NewEvent(data, derived_id("receipt", *values[:4]))
+    cause = Cause(f"partner:{recipient_id}", str(receipt.alert_id), mode=Mode(row["mode"]))
+    await append(connection, [Append(stream, str(row["case_id"]), [event], cause)])
+    if receipt.state is ReceiptState.REJECTED:
+        await page(
+            connection,
+            f"dispatch-rejected-{receipt.alert_id}-{recipient_id}",
+            "a partner refuses to show an alert: call it; GET /v1/deliveries shows which revision",
+        )
+    return 201, answer
+
+
+def _unknown() -> NotFoundError:
+    return NotFoundError("alert", "no such revision of an alert was sent to you; take both from its body")
+
+
+async def digest(deps: DispatchDeps, recipient_id: UUID) -> tuple[bytes, Mapping[str, str]]:
+    """What this partner may show now, signed like a webhook; whatever is not in it must go dark."""
+    recipient = await deps.pool.fetchrow(_SQL["partner_signing"], recipient_id)
+    if recipient is None:
+        raise NotFoundError("partner", "this token belongs to no partner any more; ask for a new one")
+    now: datetime = await deps.pool.fetchval(_SQL["moment"])
+    rows = (
+        await deps.pool.fetch(_SQL["partner_alerts"], recipient_id) if recipient["state"] == "active" else []
+    )
+    stops = await stopped(deps.pool, [i for r in rows for i in (r["campaign_id"], r["case_id"]) if i])
+    end = now + timedelta(seconds=DISPLAY_FOR_S)
+    alerts = [
+        {
+            "alert_id": row["alert_id"],
+            "revision": row["revision"],
+            "display_until": min(end, row["expires_at"] or end),
+        }
+        for row in rows
+        if not is_stopped(alert_of(row), stops)
+    ]
+    body = orjson.dumps({"generated_at": now, "alerts": alerts}, default=str)
+    secrets = open_secrets(recipient, deps.settings.master_key_bytes)
+    return body, signing.headers(secrets, f"state_{uuid4().hex}", int(now.timestamp()), body)
+
+
+async def alert_in_full(deps: DispatchDeps, recipient_id: UUID, alert_id: UUID) -> bytes:
+    """The newest revision of an alert that this partner may show. Each read is logged.
+
+    Raises NotFoundError for an alert of others, GoneError once it must not be shown any more.
+    """
+    row = await deps.pool.fetchrow(_SQL["partner_alert"], recipient_id, alert_id)
+    if row is None:
+        raise NotFoundError("alert", "no such alert was sent to you; take the id from its body")
+    alert = alert_of(row)
+    stops = await stopped(deps.pool, [i for i in (alert.campaign_id, alert.case_id) if i])
+    key = (await find_keys(deps.vault, [key_name("alert", alert_id)])).get(key_name("alert", alert_id))
+    over = row["over"] or row["content"] == "withdrawn" or is_stopped(alert, stops)
+    source = await deps.pool.fetchrow(_SQL["source"], alert_id, row["revision"])
+    if over or key is None or source is None:
+        raise GoneError("alert-over", "this alert is over: show it nowhere, delete what you keep of it")
+    log.info("alert read by a partner", recipient_id=str(recipient_id), alert_id=str(alert_id))
+    material = Material.model_validate(open_box(alert_id, row["revision"], SOURCE, source["box"], key))
+    return _written(deps, alert, row, material)
+
+
+def _written(deps: DispatchDeps, alert: Alert, row: Any, material: Material) -> bytes:
+    variant = Variant("json", "full", tuple(row["languages"]), Audience(row["audience"]))
+    frame = Bodies.of(deps.settings).frame(alert, row["issued_at"], row["created_at"])
+    number = row["revision"]
+    return message(
+        Revision(alert, number, appeal_content(number), dark=False, frame=frame), material, variant
+    )
