@@ -1,5 +1,7 @@
 """Lanes, one per recipient and alert: claimed for the time of a lease, looked at once more before sending."""
 
+import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -81,12 +83,41 @@ async def claim(
     return [Claim(**dict(row), owner=owner, begun=begun) for row in rows]
 
 
-async def look(pool: Pool, claim: Claim) -> Look:
-    """What holds about the claim at this moment, in one query."""
-    row = await pool.fetchrow(
-        _SQL["guard"], claim.recipient_id, claim.alert_id, claim.revision, claim.fence, claim.owner
-    )
-    return Look(**dict(row))
+class Looks:
+    """Last looks: those that are asked for while one query runs share the next, on one connection."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._waiting: list[tuple[Claim, asyncio.Future[Look]]] = []
+        self._task: asyncio.Task[None] | None = None
+
+    async def look(self, claim: Claim) -> Look:
+        """What holds about the claim at a moment after this call. Raises what the database raises."""
+        future: asyncio.Future[Look] = asyncio.get_running_loop().create_future()
+        self._waiting.append((claim, future))
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._run())
+        return await future
+
+    async def _run(self) -> None:
+        while self._waiting:
+            batch, self._waiting = self._waiting, []
+            try:
+                looks: Sequence[Look | Exception] = await self._ask([claim for claim, _ in batch])
+            except Exception as error:
+                looks = [error] * len(batch)
+            for (_, future), found in zip(batch, looks, strict=True):
+                if future.done():  # whoever asked ran out of time
+                    continue
+                if isinstance(found, Exception):
+                    future.set_exception(found)
+                else:
+                    future.set_result(found)
+
+    async def _ask(self, claims: Sequence[Claim]) -> list[Look]:
+        keys = [(c.recipient_id, c.alert_id, c.revision, c.fence, c.owner) for c in claims]
+        rows = await self._pool.fetch(_SQL["guard"], *(list(column) for column in zip(*keys, strict=True)))
+        return [Look(**dict(row)) for row in rows]
 
 
 async def sweep(pool: Pool) -> int:

@@ -6,6 +6,8 @@ from enum import StrEnum
 from services.dispatch import backoff
 
 HTTP_OK = range(200, 300)
+OURS_S = 1.0
+"""Before the next attempt when the hindrance is on our side."""
 
 
 class Fate(StrEnum):
@@ -62,4 +64,6 @@ _PAGED = frozenset({"dns", "tls", "blocked"})
 
 def of_failure(error_class: str, *, sent: bool) -> Outcome:
     """What it means that no answer came. `sent`: bytes left, so it may have arrived."""
+    if error_class == "look_timeout":  # our own database was slow: no fault of the partner
+        return Outcome(Fate.RELEASED, error_class, OURS_S)
     return Outcome(Fate.RETRY, error_class, ambiguous=sent, breaker=True, page=error_class in _PAGED)

@@ -121,6 +121,8 @@ class Recorder:
 
     async def write(self, connection: Connection, results: Sequence[Result]) -> None:
         """Writes results in the caller's transaction, which has written nothing yet."""
+        # Should this sender be stopped here, it must not keep a withdrawal of these lanes waiting for long.
+        await connection.execute(_SQL["impatient"])
         tell = {delivery_stream(r.claim.alert_id, r.claim.recipient_id) for r in results if _tells(r)}
         if tell:
             await lock_streams(connection, tell)
@@ -244,6 +246,8 @@ _WHAT_TO_DO = {
     "blocked": "has an address that is not sent to: check ZOEKLICHT_PARTNER_HOSTS and its DNS entry",
     "erased": "was to get content whose key is destroyed; nothing was sent. End the campaign if it still runs",
     "no_body": "was to get a body that does not exist; run `zoeklicht verify` and tell the developers",
+    "secret": "has a secret that does not open: see ZOEKLICHT_MASTER_KEY, or rotate the secret",
+    "internal": "was to get something that this version cannot send; see the sender's log and tell the developers",
     "unreadable": "was to get a body that does not open; see whether ZOEKLICHT_MASTER_KEY is the right one",
 }
 

@@ -11,8 +11,8 @@ import structlog
 
 from services.dispatch import backoff, signing
 from services.dispatch.bodies import open_box
-from services.dispatch.lanes import Claim, claim, look
-from services.dispatch.outcomes import Fate, Outcome, of_failure, of_status
+from services.dispatch.lanes import Claim, Looks, claim
+from services.dispatch.outcomes import OURS_S, Fate, Outcome, of_failure, of_status
 from services.dispatch.recorder import Recorder, Result
 from services.dispatch.secret_boxes import open_secrets
 from services.dispatch.transport import Answer, Transport, TransportError
@@ -29,6 +29,7 @@ FOR_WITHDRAWALS = 32
 """Of those in flight; 31 partners that hang hold 93 at a cap of 4."""
 MARGIN_S = 1.0
 """Between the latest end of a request and the end of its lease."""
+_VAULT_AWAY = Outcome(Fate.RELEASED, "vault_away")
 
 log = structlog.get_logger()
 
@@ -58,6 +59,7 @@ class Sender:
         self.recorder = Recorder(pool, settings.lease_s)
         self.transport = Transport(settings)
         self._pool = pool
+        self._looks = Looks(pool)
         self._vault = vault
         self._settings = settings
         self._attempts_key = derive(settings.master_key_bytes, "attempts")
@@ -93,7 +95,11 @@ class Sender:
             return 0
         keys = await self._keys(claims)
         for one in claims:
-            task = asyncio.create_task(self.deliver(one, keys.get(key_name("alert", one.alert_id))))
+            if keys is None and one.box is not None:
+                work = self.recorder.record(Result(one, _VAULT_AWAY, OURS_S))
+            else:
+                work = self.deliver(one, (keys or {}).get(key_name("alert", one.alert_id)))
+            task = asyncio.create_task(work)
             self._tasks.add(task)
             task.add_done_callback(self._finished)
         return len(claims)
@@ -112,9 +118,16 @@ class Sender:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("delivery not recorded", error_class=type(error).__name__)
 
-    async def _keys(self, claims: Iterable[Claim]) -> dict[str, bytes]:
+    async def _keys(self, claims: Iterable[Claim]) -> dict[str, bytes] | None:
+        """The keys of what is sealed. None when the vault is away: withdrawals need no key, and must not wait for it."""
         names = {key_name("alert", one.alert_id) for one in claims if one.box is not None}
-        return await self._vault.find(sorted(names)) if names else {}
+        try:
+            return await self._vault.find(sorted(names)) if names else {}
+        except (VaultError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            log.warning(
+                "the vault does not answer; only withdrawals are sent", error_class=type(error).__name__
+            )
+            return None
 
     async def run(self, stop: asyncio.Event, hint: asyncio.Event, poll_s: float = 0.5) -> None:
         """Sends until asked to stop, then finishes what is in flight and has it recorded."""
@@ -150,6 +163,11 @@ class Sender:
             outcome = error.outcome
         except TransportError as error:
             outcome = of_failure(error.error_class, sent=error.sent)
+        except (VaultError, signing.SignatureError):
+            outcome = Outcome(Fate.RETRY, "secret", backoff.SLOW_WITHDRAWAL_S, page=True)
+        except Exception as error:  # whatever it is, it must not leave the lane to its lease, again and again
+            log.exception("attempt failed", exc_info=error)
+            outcome = Outcome(Fate.RETRY, "internal", backoff.SLOW_WITHDRAWAL_S, ambiguous=True, page=True)
         return self._result(one, outcome, answer)
 
     async def _post(self, one: Claim, body: bytes) -> Answer:
@@ -160,9 +178,9 @@ class Sender:
     async def guard(self, one: Claim) -> None:
         """The last look, on the open connection. Raises NotSentError."""
         try:
-            seen = await look(self._pool, one)
+            seen = await self._looks.look(one)
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
-            raise NotSentError(Outcome(Fate.RELEASED, "database", 1.0)) from error
+            raise NotSentError(Outcome(Fate.RELEASED, "database", OURS_S)) from error
         if not seen.held:
             raise NotSentError(Outcome(Fate.RELEASED, "lease_lost"))
         if seen.head != one.revision:

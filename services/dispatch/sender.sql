@@ -1,17 +1,22 @@
 -- claim: takes lanes that are due, withdrawals first, within each recipient's cap, and starts an attempt on each
 select * from dispatch.claim($1, $2, $3, $4)
 
--- guard: what must hold immediately before sending: lease, newest revision, nothing stopped, not expired
-select l.fence = $4 and l.owner = $5 as held,
-    coalesce((select max(d.revision) from dispatch.delivery d where d.alert_id = $2 and d.recipient_id = $1
-              and (d.state <> 'superseded' or d.content = 'withdrawn')), 0) as head,
+-- guard: what must hold immediately before sending: lease, newest revision, nothing stopped, not expired; in the
+-- order asked. A revision that was recorded dark overtakes nobody.
+select coalesce(l.fence = x.fence and l.owner = x.owner, false) as held,
+    coalesce((select max(d.revision) from dispatch.delivery d where d.alert_id = x.alert_id
+              and d.recipient_id = x.recipient_id and (d.state <> 'superseded' or d.content = 'withdrawn')), 0) as head,
     exists (select 1 from eventlog.stop s where s.kind = 'campaign' and s.id = a.campaign_id)
         or (a.kind = 'standby' and exists (select 1 from eventlog.stop s
             where s.kind = 'case' and s.id = a.case_id and s.version > a.case_version)) as stopped,
     coalesce(v.expires_at <= clock_timestamp(), false) as expired, r.state
-from dispatch.lane l join dispatch.alert a using (alert_id) join dispatch.recipient r using (recipient_id)
-join dispatch.alert_revision v on v.alert_id = l.alert_id and v.revision = $3
-where l.recipient_id = $1 and l.alert_id = $2
+from unnest($1::uuid[], $2::uuid[], $3::int[], $4::bigint[], $5::text[]) with ordinality
+    as x(recipient_id, alert_id, revision, fence, owner, n)
+left join dispatch.lane l on l.recipient_id = x.recipient_id and l.alert_id = x.alert_id
+left join dispatch.alert a on a.alert_id = x.alert_id
+left join dispatch.recipient r on r.recipient_id = x.recipient_id
+left join dispatch.alert_revision v on v.alert_id = x.alert_id and v.revision = x.revision
+order by x.n
 
 -- lock: the lanes of these results, and those that wait for a partner that is just coming back, in lock order
 select l.recipient_id, l.alert_id, l.fence from dispatch.lane l
@@ -180,6 +185,9 @@ where recipient_id = $1 and requested_at = $2
 -- ping_asked: when the handshake that now counts was asked for
 select requested_at from dispatch.ping where recipient_id = $1
 
+-- impatient: the server ends this transaction when its client falls silent for so long
+select set_config('idle_in_transaction_session_timeout', '2s', true)
+
 -- auditor ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 -- audit_forgotten: deliveries that are neither finished nor due in the future, though somebody could send them
@@ -199,6 +207,7 @@ where d.state = 'pending' and exists (select 1 from dispatch.delivery n where n.
 -- audit_leases: lanes whose lease ended long ago, and nobody took them
 select l.alert_id, l.recipient_id from dispatch.lane l
 where l.owner is not null and l.lease_until < clock_timestamp() - $1::interval
+  and l.due_at < clock_timestamp() - $1::interval
 
 -- audit_order: lanes in which the last revision that was accepted is not the highest that was
 select a.alert_id, a.recipient_id from (

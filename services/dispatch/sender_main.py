@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import asyncpg
@@ -11,7 +12,7 @@ from services.dispatch.hints import Hints
 from services.dispatch.lanes import LANE_CHANNEL, page_late_withdrawals, sweep
 from services.dispatch.partners import activate
 from services.dispatch.pings import PING_CHANNEL, Pings
-from services.dispatch.sender import Sender
+from services.dispatch.sender import IN_FLIGHT, Sender
 from services.kernel.postgres import create_pool
 from services.kernel.service import Runtime, run_service
 from services.kernel.vault import Vault
@@ -26,6 +27,8 @@ log = structlog.get_logger()
 async def serve(runtime: Runtime) -> None:
     """Everything the process does, until it is to stop."""
     settings = runtime.settings
+    # Names are resolved in threads: partners whose name servers hang must leave some to the others.
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(IN_FLIGHT, "resolve"))
     keys = await create_pool(settings.vault_url, size=2, application="zoeklicht-sender-vault")
     try:
         sender = Sender(runtime.pool, Vault(keys, settings.master_key_bytes), settings)

@@ -46,6 +46,7 @@ class TransportError(ZoeklichtError):
 @dataclass(slots=True)
 class _Progress:
     before_send: BeforeSend
+    connected: bool = False
     sent: bool = False
     blocked: bool = False
 
@@ -63,6 +64,7 @@ class _LastLook(aiohttp.TCPConnector):
     async def connect(self, req: Any, traces: Any, timeout: aiohttp.ClientTimeout) -> Any:  # noqa: ASYNC109 - aiohttp's own signature
         connection = await super().connect(req, traces, timeout)
         progress = _progress.get()
+        progress.connected = True
         try:
             await progress.before_send()
         except BaseException:
@@ -82,6 +84,7 @@ class Transport:
             connector=_LastLook(
                 limit=0,
                 keepalive_timeout=15,
+                ttl_dns_cache=60,
                 socket_factory=guarded_sockets(loopback=settings.allow_loopback_partners, refused=_refused),
             ),
             timeout=aiohttp.ClientTimeout(
@@ -135,7 +138,7 @@ _CLASSES: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str
     ((aiohttp.ClientConnectorCertificateError, aiohttp.ClientSSLError), "tls"),
     (aiohttp.ClientResponseError, "invalid_answer"),
 )
-AMBIGUOUS = ("timeout", "disconnect", "invalid_answer", "server_error", "unavailable")
+AMBIGUOUS = ("timeout", "disconnect", "invalid_answer", "server_error", "unavailable", "internal")
 """Error classes after which it may have arrived all the same."""
 
 
@@ -146,5 +149,6 @@ def _class_of(error: BaseException, progress: _Progress) -> str:
         if isinstance(error, kind):
             return name
     if isinstance(error, TimeoutError):
-        return "timeout" if progress.sent else "connect_timeout"
+        early = "look_timeout" if progress.connected else "connect_timeout"
+        return "timeout" if progress.sent else early
     return "disconnect" if progress.sent else "connect"

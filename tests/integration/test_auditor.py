@@ -73,7 +73,8 @@ async def test_long_past_lease_is_found(ground, pool):
     """A lease that ended long ago shows that no sender is at work."""
     await ground.alert([await ground.recipient("http://127.0.0.1:1/hook")])
     await pool.execute(
-        "update dispatch.lane set owner = 'x', lease_until = clock_timestamp() - interval '2 minutes'"
+        "update dispatch.lane set owner = 'x', lease_until = clock_timestamp() - interval '90 seconds',"
+        " due_at = clock_timestamp() - interval '90 seconds'"
     )
     assert await rules(pool) == ["lease"]
 

@@ -79,10 +79,14 @@ begin
         where l.due_at is not null and (l.owner is null or l.lease_until <= moment)
         order by l.recipient_id, l.alert_id
         for update of l skip locked
+    ), probed as materialized (
+        -- never waits: whoever holds the row may be a sender that is stopped
+        select k.recipient_id from dispatch.breaker k
+        where k.is_open and k.recipient_id in (select x.recipient_id from locked x) for update skip locked
     ), probing as (
         update dispatch.breaker k
         set probe_at = moment + make_interval(secs => k.probe_s), probe_s = least(k.probe_s * 2, 60)
-        from locked where k.recipient_id = locked.recipient_id and k.is_open
+        from probed where k.recipient_id = probed.recipient_id
     )
     select array_agg(x.recipient_id), array_agg(x.alert_id) into recipients, alerts from locked x;
 
