@@ -43,7 +43,7 @@ def router(deps: ProjectionsDeps) -> APIRouter:
     async def cases(
         worrying: bool | None = None,
         open: bool | None = None,  # noqa: A002 - the name of the query parameter
-        q: Annotated[str | None, Query(min_length=1, max_length=100)] = None,
+        q: Annotated[str | None, Query(min_length=1, max_length=100, pattern=r"^[^\x00]+$")] = None,
         cursor: Annotated[str | None, Query(max_length=200)] = None,
         limit: Annotated[int, Query(ge=1, le=200)] = 50,
     ) -> dict[str, Any]:
@@ -70,6 +70,8 @@ def _check(deps: ProjectionsDeps, year: int, as_of: datetime | None) -> None:
     this_year = now.astimezone(deps.settings.zone).year
     if not reports.FIRST_YEAR <= year <= this_year:
         raise InvalidError("year", f"ask for a year from {reports.FIRST_YEAR} to {this_year}")
+    if as_of is not None and as_of.year < reports.FIRST_YEAR:
+        raise InvalidError("as_of", f"ask for a moment since {reports.FIRST_YEAR}, or leave as_of out")
     if as_of is not None and as_of > now:
         raise InvalidError(
             "as_of", "as_of lies in the future; ask for a moment that has been, or leave it out"

@@ -4,7 +4,7 @@ import base64
 import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -117,7 +117,7 @@ def _item(row: Any) -> dict[str, Any]:
 
 
 def _cursor(row: Any) -> str:
-    place = f"{row['opened_at'].isoformat()}|{row['case_id']}"
+    place = f"{row['opened_at'].astimezone(UTC).replace(tzinfo=None).isoformat()}|{row['case_id']}"
     return base64.urlsafe_b64encode(place.encode()).decode().rstrip("=")
 
 
@@ -125,9 +125,6 @@ def _read_cursor(cursor: str) -> tuple[datetime, UUID]:
     try:
         place = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
         time, _, case_id = place.partition("|")
-        at = datetime.fromisoformat(time)
-        if at.utcoffset() is None:
-            raise ValueError("naive")  # noqa: TRY301 - caught with what else is wrong about a cursor
-        return at, UUID(case_id)
+        return datetime.fromisoformat(f"{time}+00:00"), UUID(case_id)
     except (binascii.Error, UnicodeDecodeError, ValueError) as error:
         raise InvalidError("cursor", "send the next_cursor of an earlier answer, or none") from error

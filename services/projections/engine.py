@@ -6,7 +6,7 @@ set in the transaction of the work, before anything is written.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -67,41 +67,52 @@ class Engine:
         Raises ZombieError, TopicChangedError, or ProjectionStoppedError after a person was paged about an event that
         cannot be projected: all before it is in.
         """
+        await self._settle(messages, self._commit, _place_in_kafka)
+
+    async def take_from_store(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Takes in rows of the event store, which Kafka does not keep any more; the checkpoint stays.
+
+        Raises ProjectionStoppedError as `apply` does.
+        """
+        await self._settle(rows, self._commit_rows, _place_in_store)
+
+    async def _settle(
+        self,
+        items: Sequence[Any],
+        commit: Callable[[Sequence[Any]], Awaitable[None]],
+        place: Callable[[Any], str],
+    ) -> None:
+        """Commits all at once; when an event is at fault, commits what comes before it and stops there."""
         try:
-            await self._commit(messages)
-        except Exception as error:
-            if not is_poison(error):
+            await commit(items)
+        except Exception as whole:
+            if not is_poison(whole):
                 raise
-            await self._one_by_one(messages)
+            for item in items:
+                try:
+                    await commit([item])
+                except Exception as error:
+                    if not is_poison(error):
+                        raise
+                    await self._stop(place(item), error)
+                    raise ProjectionStoppedError(
+                        f"{label(self._projection)} stopped; see the page"
+                    ) from error
 
-    async def take_from_store(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Takes in rows of the event store, which Kafka does not keep any more; the checkpoint stays."""
-        incoming = [Incoming(r["stream"], r["version"], r["type"], _from_store(r)) for r in rows]
-        async with self._connection.transaction():
-            await self._take(incoming, Counter())
-
-    async def _one_by_one(self, messages: Sequence[Any]) -> None:
-        """Commits what comes before the event that is at fault, and stops there."""
-        for message in messages:
-            try:
-                await self._commit([message])
-            except Exception as error:
-                if not is_poison(error):
-                    raise
-                await self._stop(message, error)
-                raise ProjectionStoppedError(f"{label(self._projection)} stopped; see the page") from error
-
-    async def _stop(self, message: Any, error: Exception) -> None:
-        place = f"{message.topic}/{message.partition}@{message.offset}"
-        attributes = _attributes(message) or {}
+    async def _stop(self, place: str, error: Exception) -> None:
         text = (
-            f"projection {label(self._projection)} stopped at {place}: event {attributes.get('id', '?')} of type"
-            f" {attributes.get('type', '?')} cannot be projected ({type(error).__name__}). The other projections go on."
-            " Mend the cause and start the process projections again: it goes on at this event."
+            f"projection {label(self._projection)} stopped at {place}: it cannot be projected"
+            f" ({type(error).__name__}). The other projections go on. Mend the cause and start the process"
+            " projections again: it goes on at this event."
         )
         async with self._connection.transaction():
             await store.note_stop(self._connection, self._projection, place, type(error).__name__)
             await page(self._connection, f"projection:{label(self._projection)}", text)
+
+    async def _commit_rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        incoming = [Incoming(r["stream"], r["version"], r["type"], _from_store(r)) for r in rows]
+        async with self._connection.transaction():
+            await self._take(incoming, Counter())
 
     async def _commit(self, messages: Sequence[Any]) -> None:
         moves = self._moves(messages)
@@ -199,3 +210,13 @@ def _from_kafka(attributes: dict[str, str], value: bytes) -> Incoming:
 
 def _from_store(row: Mapping[str, Any]) -> Callable[[], Recorded]:
     return lambda: recorded(row)
+
+
+def _place_in_kafka(message: Any) -> str:
+    attributes = _attributes(message) or {}
+    event, kind = attributes.get("id", "?"), attributes.get("type", "?")
+    return f"{message.topic}/{message.partition}@{message.offset} (event {event} of type {kind})"
+
+
+def _place_in_store(row: Mapping[str, Any]) -> str:
+    return f"position {row['position']} of the event store (event {row['event_id']} of type {row['type']})"

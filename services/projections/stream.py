@@ -7,7 +7,7 @@ instead are rebalances during which two processes hold the same partition. Proje
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import structlog
@@ -137,8 +137,23 @@ class Follower:
             await self._check_identity()
         found = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=MAX_BATCH)
         messages = [message for batch in found.values() for message in batch]
+        await self._refuse_lost({tp: batch[0].offset for tp, batch in found.items()})
         if messages:
             await self._engine.apply(messages)
+
+    async def _refuse_lost(self, firsts: Mapping[TopicPartition, int]) -> None:
+        """When retention overtook us, the client goes on behind what it took: the store must fill that in first."""
+        ahead = {
+            tp for tp, offset in firsts.items() if offset > self._engine.positions[tp.topic, tp.partition]
+        }
+        if not ahead:
+            return
+        begins = await self._consumer.beginning_offsets(ahead)
+        if any(begins[tp] > self._engine.positions[tp.topic, tp.partition] for tp in ahead):
+            raise TopicChangedError(
+                "Kafka dropped messages before they were projected; this process ends, begins again and reads them"
+                " from the event store"
+            )
 
     async def _check_identity(self) -> None:
         same = await topic_identity(self._settings, self._projection.topics) == self._identity

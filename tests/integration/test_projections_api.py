@@ -1,6 +1,7 @@
 """Lists and reports over HTTP: who may, what comes, and what is refused."""
 
 import asyncio
+import base64
 import csv
 import io
 import json
@@ -22,6 +23,9 @@ from services.kernel.auth import Role, issue_token
 from services.kernel.http import harden
 from services.projections.api import ProjectionsDeps, router
 
+OUT_OF_TIME = base64.urlsafe_b64encode(
+    b"0001-01-01T00:00:00+01:00|6f0c2a38-1f0e-5b1a-9a53-7c1f2f6a1160"
+).decode()
 REPORT = "/v1/reports/annual/2021"
 
 
@@ -68,8 +72,8 @@ async def client(settings, pool):
     app.include_router(router(ProjectionsDeps(pool, settings, Clock())))
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, lifespan="off", ws="none"))
     task = asyncio.create_task(server.serve())
-    while not server.started:
-        await asyncio.sleep(0)  # noqa: ASYNC110 - uvicorn has no event for it
+    while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
+        await asyncio.sleep(0)
     port = server.servers[0].sockets[0].getsockname()[1]
     token = await issue_token(pool, "vera", Role.VIEWER)
     async with aiohttp.ClientSession() as session:
@@ -159,7 +163,9 @@ async def test_pages_are_stable_while_cases_come_in(client, cases, settings_with
     assert rest["next_cursor"] is None
 
 
-@pytest.mark.parametrize("cursor", ["x", "8J-YgA", "MjAyMXx4", "é", "MjAyMS0wMS0wMVQwMDowMDowMHxh"])
+@pytest.mark.parametrize(
+    "cursor", ["x", "8J-YgA", "MjAyMXx4", "é", "MjAyMS0wMS0wMVQwMDowMDowMHxh", OUT_OF_TIME]
+)
 async def test_a_cursor_that_is_not_ours_is_refused(client, cursor):
     """With a problem that says what to send, and does not repeat it."""
     answer = await client.get("/v1/cases", cursor=cursor)
@@ -178,6 +184,9 @@ async def test_a_cursor_that_is_not_ours_is_refused(client, cursor):
         f"{REPORT}?as_of=2022-06-02T00:00:00Z",
         f"{REPORT}?as_of=2021-06-02T00:00:00",
         f"{REPORT}?as_of=yesterday",
+        f"{REPORT}?as_of=0001-01-01T00:00:00%2B01:00",
+        f"{REPORT}?as_of=9999-12-31T23:59:59-01:00",
+        "/v1/cases?q=%00",
         f"{REPORT}?format=pdf",
         "/v1/cases?worrying=perhaps",
         "/v1/cases?limit=0",

@@ -269,6 +269,50 @@ async def test_what_kafka_no_longer_keeps_comes_from_the_store(settings_with_kaf
     assert await versions(pool) == {"a": 1, "b": 1, "c": 1}
 
 
+async def test_what_kafka_drops_under_a_running_process_is_not_passed_over(
+    settings_with_kafka, pool, history, monkeypatch
+):
+    """When retention overtakes a projection at work, it ends, and the next start reads the store."""
+    settings = settings_with_kafka
+    for number in ("a", "b"):
+        await history.case(number, brussels(2021, 2, 1))
+    await relay_all(settings)
+    admin = AIOKafkaAdminClient(**client_settings(settings))
+    await admin.start()
+    await admin.delete_records(await _ends_as_records(settings))
+    await admin.close()
+    for number in range(20):
+        await history.case(str(number), brussels(2021, 2, 1))
+    await relay_all(settings)
+
+    async def as_if_it_had_begun_before(_self):
+        pass
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Follower, "_mend", as_if_it_had_begun_before)
+        async with connected(settings) as connection:
+            with pytest.raises(TopicChangedError):
+                await asyncio.wait_for(
+                    Follower(settings, connection, CaseList()).run(asyncio.Event(), Watch()), 20
+                )
+    await follow(settings, CaseList())
+    assert set(await versions(pool)) == {"a", "b", *map(str, range(20))}
+
+
+async def test_a_poison_event_in_the_store_stops_there_too(settings, pool, history):
+    """Read from the store, all before the event is in, and the page says where it is."""
+    await case_with(history, "a", 0)
+    await case_with(history, "b", 0)
+    rows = [dict(row) for row in await pool.fetch("select * from eventlog.events order by position")]
+    rows[1]["data"] = '{"case_number": 7}'
+    async with connected(settings) as connection:
+        with pytest.raises(ProjectionStoppedError):
+            await Engine(connection, CaseList()).take_from_store(rows)
+    assert await versions(pool) == {"a": 1}
+    (page,) = await open_pages(pool)
+    assert f"position {rows[1]['position']} of the event store" in page.text
+
+
 async def _ends_as_records(settings):
     from aiokafka import TopicPartition
     from aiokafka.admin import RecordsToDelete
