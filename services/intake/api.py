@@ -159,7 +159,9 @@ def _campaign_routes(routes: APIRouter, deps: IntakeDeps) -> None:
         return _answer(await handlers.give_consent(deps, ask, campaign_id, command))
 
     @routes.post("/campaigns/{campaign_id}/release")
-    async def release(ask: Staff, campaign_id: CampaignId, _command: ReleaseCampaign) -> Response:
+    async def release(
+        ask: Staff, campaign_id: CampaignId, _command: Annotated[ReleaseCampaign | None, Body()] = None
+    ) -> Response:
         """Release it: the policy says who may, and whoever requested it may not."""
         return _answer(await handlers.release(deps, ask, campaign_id))
 

@@ -18,6 +18,7 @@ from services.intake.appeal import LANGUAGES, Known, Words, checked_areas, perso
 from services.intake.campaign import Campaign, is_active, is_over, missing_consents, refusing
 from services.intake.case import Case, Child
 from services.intake.errors import ContentError, NotAllowedError, StateRuleError
+from services.intake.identity import as_words
 from services.intake.policy import KindPolicy
 from services.intake.sealing import Draft, Secret
 from services.kernel.vault import key_name
@@ -37,6 +38,7 @@ def decide_request(campaign: Campaign, case: Case, command: RequestCampaign, kno
     _searching(case)
     policy = known.policy.kinds[command.kind]
     _check_expiry(command.expires_at, known.now, policy)
+    _check_words(command, case, known)
     own = command.texts is not None
     # Who is shown is kept from the start: own texts must not outlive the finding of a child that they name.
     appeal = {
@@ -66,6 +68,23 @@ def _check_expiry(expires_at: datetime | None, now: datetime, policy: KindPolicy
             "too-long",
             f"such a campaign lasts {policy.hours} h at most at a time: extend it later",
         )
+
+
+def _check_words(command: RequestCampaign | UpdateCampaign, case: Case, known: Known) -> None:
+    """Raises ContentError when own texts name a child of the case that was found already."""
+    named: dict[bool, set[str]] = {True: set(), False: set()}
+    for child in case.children:
+        name = (known.identities.get(child.child_id) or {}).get("given_name")
+        if name:
+            named[child.outcome is None].add(as_words(name))
+    for language, text in (command.texts or {}).items():
+        written = as_words(f"{text.headline} {text.body}")
+        if any(name in written for name in named[False] - named[True]):
+            raise ContentError(
+                f"texts.{language.value}",
+                "names-found-child",
+                "the text names a child that was found: write it without that child",
+            )
 
 
 def _own_words(command: RequestCampaign | UpdateCampaign) -> Words:
@@ -199,6 +218,7 @@ def decide_update(campaign: Campaign, case: Case, command: UpdateCampaign, known
     """Shows something else instead: the next revision."""
     _showing(campaign)
     _searching(case)
+    _check_words(command, case, known)
     areas = None if command.areas is None else checked_areas(command.areas)
     own = None if command.texts is None else _own_words(command)
     appeal = _appeal(

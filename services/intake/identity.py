@@ -1,10 +1,13 @@
 """Who a child is: the sealed identity, and when two of them are the same person."""
 
+import re
 import unicodedata
 from datetime import date
 
 from schemas.commands import ChildChange, NewChild
 from services.intake.case import Identity
+
+_WORD = re.compile(r"[^\W_]+")
 
 
 def identity_of(child: NewChild) -> Identity:
@@ -40,6 +43,11 @@ def plain(name: str) -> str:
     """A name without accents, case, and doubled blanks: how names are compared."""
     letters = unicodedata.normalize("NFKD", name)
     return " ".join("".join(c for c in letters if not unicodedata.combining(c)).casefold().split())
+
+
+def as_words(text: str) -> str:
+    """The plain words of a text between blanks, so that one text can be sought in another by whole words."""
+    return f" {' '.join(_WORD.findall(plain(text)))} "
 
 
 def identifying(identity: Identity | None) -> tuple[str, str, str] | None:

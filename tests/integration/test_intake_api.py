@@ -542,6 +542,7 @@ async def test_whoever_requested_cannot_release(api):
     assert (mine.status, mine.body["rule"]) == (403, "four-eyes")
     assert (await api.post(path, {}, "operator")).status == 403
     assert (await api.post(path, {}, "viewer")).status == 403
+    assert (await api.post(path, {"force": True}, "admin")).status == 422
     assert await api.count() == before
     got = await api.post(path, {}, "admin")
     assert (got.status, got.body["state"]) == (200, "released")

@@ -1,0 +1,510 @@
+"""The deciders of intake: given these events, when this is asked, then that follows."""
+
+from collections import defaultdict
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
+from importlib import resources
+from typing import Any
+from uuid import UUID, uuid4
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from pydantic import TypeAdapter, ValidationError
+
+from schemas.commands import (
+    AgeEstimate,
+    EndCampaign,
+    ExtendCampaign,
+    Fact,
+    GiveConsent,
+    OpenCase,
+    RequestCampaign,
+    UpdateCampaign,
+)
+from schemas.vocabulary import Language, Mode
+from services.eventlog.store import Cause, Recorded
+from services.intake import campaign as campaign_states
+from services.intake import campaigns, case, facts, store
+from services.intake.ages import age_on, age_range
+from services.intake.appeal import Known
+from services.intake.campaign import is_active
+from services.intake.errors import ContentError, IntakeError, NotAllowedError, StateRuleError
+from services.intake.identity import same_person
+from services.intake.policy import Policy, load_policy
+from services.intake.sealing import Draft, sealed_event
+from services.kernel.settings import SettingsError
+
+START = datetime(2021, 3, 4, 18, 0, tzinfo=UTC)
+FACT: TypeAdapter[Any] = TypeAdapter(Fact)
+KEYS: dict[str, bytes] = defaultdict(lambda: bytes(32))
+ALL = {
+    "public": ["police", "public_prosecutor", "child_focus", "parents"],
+    "vignette": ["police", "child_focus"],
+    "child_alert": ["magistrate"],
+}
+
+
+@dataclass
+class World:
+    """A case in memory: what is decided is sealed, recorded and folded, as in life but for the database."""
+
+    file: store.File = field(default_factory=lambda: store.fold(uuid4(), ()))
+    now: datetime = START
+    policy: Policy = field(default_factory=load_policy)
+    latest: list[str] = field(default_factory=list)
+
+    def known(self, actor: str = "lead", role: str = "coordinator", *others: "World") -> Known:
+        files = [self.file, *(other.file for other in others)]
+        return Known(
+            now=self.now,
+            zone=ZoneInfo("Europe/Brussels"),
+            policy=self.policy,
+            actor=actor,
+            role=role,
+            identities={c.child_id: c.identity.opened(KEYS) for f in files for c in f.case.children},
+            texts={k: c.texts.opened(KEYS) for k, c in self.file.campaigns.items() if c.texts},
+        )
+
+    def record(self, drafts: list[Draft], actor: str = "lead") -> None:
+        for draft in drafts:
+            version = self.file.versions.get(draft.stream, 0) + 1
+            new = sealed_event(draft, KEYS)
+            cause = Cause(actor, "c", mode=Mode.ACTUAL)
+            subject = str(self.file.case.case_id)
+            event = Recorded(
+                draft.stream,
+                version,
+                new.event_id,
+                new.data.TYPE,
+                subject,
+                self.now,
+                self.now,
+                None,
+                cause,
+                new.data,
+            )
+            self.file = store.with_event(self.file, event)
+        self.latest = [draft.model.TYPE for draft in drafts]
+
+    def open(self, *children: dict[str, Any], **more: Any) -> "World":
+        people = [
+            {"given_name": f"Kind{n}", "family_name": "Voorbeeld", **c}
+            for n, c in enumerate(children or ({},))
+        ]
+        command = OpenCase.model_validate(
+            {"kind": "runaway", "reported_by": "parent", "disappeared_at": START, "children": people, **more}
+        )
+        ids = [uuid4() for _ in people]
+        self.record(facts.decide_open(self.file.case, "2021-000001", command, ids, self.known()))
+        return self
+
+    def fact(self, kind: str, **fields: Any) -> "World":
+        fact = FACT.validate_python({"type": kind, **fields})
+        facts.takes(self.file.case, fact)
+        of_case = list(self.file.campaigns.values())
+        self.record(facts.decide_fact(self.file.case, of_case, fact, self.known()))
+        return self
+
+    def request(self, kind: str = "vignette", consents: list[str] | None = None, **more: Any) -> UUID:
+        campaign_id = uuid4()
+        given = [consent(party) for party in (ALL[kind] if consents is None else consents)]
+        command = RequestCampaign.model_validate(
+            {"kind": kind, "areas": ["24062"], "consents": given, **more}
+        )
+        empty = campaign_states.initial_state(campaign_id, self.file.case.case_id)
+        self.record(campaigns.decide_request(empty, self.file.case, command, self.known()), "operator")
+        return campaign_id
+
+    def release(self, campaign_id: UUID, actor: str = "lead", role: str = "coordinator") -> UUID:
+        drafts = campaigns.decide_release(self.campaign(campaign_id), self.file.case, self.known(actor, role))
+        self.record(drafts, actor)
+        return campaign_id
+
+    def campaign(self, campaign_id: UUID) -> campaign_states.Campaign:
+        return self.file.campaigns[campaign_id]
+
+    def shown(self, campaign_id: UUID) -> list[int]:
+        return [person.child for person in self.campaign(campaign_id).shown.persons]
+
+
+def consent(party: str, decision: str = "given", **more: Any) -> dict[str, Any]:
+    return {"party": party, "given_by": "iemand", "decision": decision, "at": START, **more}
+
+
+# ── the case ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("born", "day", "age"),
+    [
+        (date(2008, 3, 4), date(2021, 3, 4), 13),
+        (date(2008, 3, 5), date(2021, 3, 4), 12),
+        (date(2008, 2, 29), date(2021, 2, 28), 12),
+        (date(2008, 2, 29), date(2021, 3, 1), 13),
+        (date(2021, 3, 4), date(2021, 3, 4), 0),
+    ],
+)
+def test_age_on_a_day(born, day, age):
+    """Whole years; the birthday counts."""
+    assert age_on(day, born) == age
+
+
+def test_age_is_taken_on_the_day_in_the_calendar_of_the_installation():
+    """22:59 UTC on the eve of a birthday is still the eve in Brussels, 23:00 UTC is the birthday."""
+    for at, age in (
+        (datetime(2021, 1, 9, 22, 59, tzinfo=UTC), 12),
+        (datetime(2021, 1, 9, 23, 0, tzinfo=UTC), 13),
+    ):
+        world = World().open({"date_of_birth": date(2008, 1, 10)}, disappeared_at=at)
+        assert world.file.case.children[0].age_min == age
+
+
+def test_age_range_needs_no_birth_date():
+    """An estimate is kept as it is; nothing known stays nothing; a birth date out of range is refused."""
+    assert age_range(date(2021, 3, 4), None, AgeEstimate(min=11, max=14), "x") == (11, 14)
+    assert age_range(date(2021, 3, 4), None, None, "x") == (None, None)
+    for born in (date(2021, 3, 5), date(1890, 1, 1)):
+        with pytest.raises(ContentError):
+            age_range(date(2021, 3, 4), born, None, "children.0")
+
+
+def test_a_preventive_abduction_takes_the_age_at_the_opening():
+    """Without a disappearance the day of the opening counts."""
+    details = {"status": "preventive"}
+    kind = "international_parental_abduction"
+    world = World().open({"date_of_birth": date(2008, 3, 5)}, kind=kind, details=details, disappeared_at=None)
+    assert world.file.case.children[0].age_min == 12
+
+
+def test_a_circumstance_replaces_the_earlier_one_of_the_same_child():
+    """Per criterion and child the last value stands; retracting it leaves none."""
+    world = World().open({}, {})
+    for value in ("yes", "no"):
+        world.fact("circumstance_reported", criterion="out_of_character", value=value, child=0)
+    world.fact("circumstance_reported", criterion="out_of_character", value="yes", child=1)
+    assert [(told.child, told.value) for told in world.file.case.told] == [(0, "no"), (1, "yes")]
+    world.fact("circumstance_retracted", event_id=world.file.case.told[0].event_id, reason="x")
+    assert [told.child for told in world.file.case.told] == [1]
+    with pytest.raises(StateRuleError):
+        world.fact("circumstance_retracted", event_id=uuid4(), reason="x")
+
+
+def test_closing_needs_news_of_every_child():
+    """409 names the children without an outcome; one located before needs none."""
+    world = World().open({}, {})
+    with pytest.raises(StateRuleError, match="child 0, 1"):
+        world.fact("closed", outcomes=[])
+    world.fact("child_located", child=0, outcome="found_safe", at=START)
+    world.fact("closed", outcomes=[{"child": 1, "outcome": "returned"}])
+    assert [child.outcome for child in world.file.case.children] == ["found_safe", "returned"]
+
+
+def test_a_reopened_case_searches_who_was_not_located():
+    """A located child stays located, unless that leaves nobody to search for."""
+    world = World().open({}, {})
+    world.fact("child_located", child=0, outcome="found_safe", at=START)
+    world.fact("closed", outcomes=[{"child": 1, "outcome": "returned"}]).fact("reopened", reason="x")
+    assert [child.index for child in world.file.case.missing] == [1]
+    world.fact("child_located", child=1, outcome="found_safe", at=START)
+    world.fact("closed", outcomes=[]).fact("reopened", reason="x")
+    assert [child.index for child in world.file.case.missing] == [0, 1]
+
+
+def test_a_merge_takes_only_children_that_are_not_there():
+    """Equal names are the same child unless the birth dates differ."""
+    source = World().open({}, {}, {"given_name": "Ander"})
+    target = World().open({}, {"date_of_birth": date(2010, 1, 1), "given_name": "Kind1"})
+    drafts = facts.decide_merge(source.file.case, [], target.file.case, source.known("x", "y", target))
+    assert [d.model.TYPE for d in drafts] == ["case.merged_into.v1", "case.children_joined.v1"]
+    assert [(row["index"], row["child_id"]) for row in drafts[1].fields["children"]] == [
+        (2, source.file.case.children[2].child_id)
+    ]
+    target.record(drafts[1:])
+    assert len(target.file.case.children) == 3
+    lou = {"given_name": "Lou", "family_name": "V"}
+    assert same_person(lou, lou | {"date_of_birth": "2010-01-01"})
+    assert not same_person(lou | {"date_of_birth": "2010-01-02"}, lou | {"date_of_birth": "2010-01-01"})
+    assert not same_person({"given_name": "Lou"}, {"given_name": "Lou"})
+
+
+# ── campaigns ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("kind", sorted(ALL))
+def test_every_required_consent_is_needed(kind):
+    """Without any single one the release names exactly that party."""
+    for absent in ALL[kind]:
+        world = World().open()
+        campaign = world.request(kind, [party for party in ALL[kind] if party != absent])
+        with pytest.raises(StateRuleError) as refused:
+            world.release(campaign)
+        assert (refused.value.rule, refused.value.extra["parties"]) == ("consents-missing", [absent])
+
+
+def test_a_later_decision_of_a_party_replaces_the_earlier():
+    """A refusal that is taken back no longer stands."""
+    world = World().open()
+    campaign = world.request()
+    for decision, allowed in (("refused", False), ("given", True)):
+        command = GiveConsent.model_validate(consent("police", decision))
+        world.record(campaigns.decide_consent(world.campaign(campaign), command, world.known()))
+        if not allowed:
+            with pytest.raises(StateRuleError, match="police"):
+                world.release(campaign)
+    world.release(campaign)
+    assert is_active(world.campaign(campaign))
+
+
+def test_a_refusal_of_anybody_stands():
+    """Also of a party whose consent is not required."""
+    world = World().open()
+    campaign = world.request()
+    command = GiveConsent.model_validate(consent("parents", "refused"))
+    world.record(campaigns.decide_consent(world.campaign(campaign), command, world.known()))
+    with pytest.raises(StateRuleError, match="parents"):
+        world.release(campaign)
+
+
+def test_a_waiver_needs_a_reason_and_ends_with_its_consent():
+    """The prosecutor does without the parents until the prosecutor takes it back."""
+    with pytest.raises(ValidationError):
+        GiveConsent.model_validate(consent("public_prosecutor", waives=["parents"]))
+    world = World().open()
+    campaign = world.request("public", ["police", "child_focus"])
+    for decision in (
+        consent("public_prosecutor", waives=["parents"], reason="x"),
+        consent("public_prosecutor"),
+    ):
+        command = GiveConsent.model_validate(decision)
+        world.record(campaigns.decide_consent(world.campaign(campaign), command, world.known()))
+        lacking = campaign_states.missing_consents(world.campaign(campaign), world.policy.kinds["public"])
+        assert lacking == ([] if decision.get("waives") else ["parents"])
+
+
+def test_four_eyes_and_roles():
+    """Not the requester, not a role that the policy does not name; without four eyes the requester may."""
+    world = World().open()
+    campaign = world.request()
+    for actor, role, word in (("operator", "coordinator", "four-eyes"), ("other", "operator", "role")):
+        with pytest.raises(NotAllowedError) as refused:
+            world.release(campaign, actor, role)
+        assert refused.value.rule == word
+    kinds = {k: p.model_copy(update={"four_eyes": False}) for k, p in world.policy.kinds.items()}
+    world.policy = world.policy.model_copy(update={"kinds": kinds})
+    world.release(campaign, "operator", "admin")
+
+
+def test_a_child_alert_lasts_24_hours_at_most():
+    """Six hours at a time, three extensions."""
+    world = World().open()
+    campaign = world.release(world.request("child_alert"))
+    assert world.campaign(campaign).shown.expires_at == START + timedelta(hours=6)
+    for hours in (12, 18, 24):
+        command = ExtendCampaign(expires_at=START + timedelta(hours=hours))
+        drafts = campaigns.decide_extend(world.campaign(campaign), world.file.case, command, world.known())
+        world.record(drafts)
+    with pytest.raises(StateRuleError):
+        campaigns.decide_extend(
+            world.campaign(campaign),
+            world.file.case,
+            ExtendCampaign(expires_at=START + timedelta(hours=25)),
+            world.known(),
+        )
+
+
+def test_the_whole_duration_is_bounded_too():
+    """Extensions that are left do not help beyond the longest duration."""
+    world = World().open()
+    kinds = dict(world.policy.kinds)
+    kinds["vignette"] = kinds["vignette"].model_copy(update={"hours": 10, "max_hours": 15})
+    world.policy = world.policy.model_copy(update={"kinds": kinds})
+    campaign = world.release(world.request())
+    command = ExtendCampaign(expires_at=START + timedelta(hours=16))
+    with pytest.raises(StateRuleError, match="15 h"):
+        campaigns.decide_extend(world.campaign(campaign), world.file.case, command, world.known())
+
+
+def test_the_policys_texts_name_age_and_place_in_each_language():
+    """Age ranges, unknown names and unknown places have words too."""
+    world = World().open(
+        {"age_estimate": {"min": 8, "max": 10}},
+        {"given_name": None, "family_name": None},
+        last_seen={"postal_code": "5000"},
+    )
+    texts = world.campaign(world.release(world.request())).texts.opened(KEYS)
+    assert list(texts) == ["nl", "fr", "de", "en"]
+    assert texts["en"] == {
+        "headline": "Missing: Kind0 Voorbeeld and a young person",
+        "body": "Kind0 Voorbeeld, aged 8\u201310; a young person. Last seen in Namur."
+        " Do you know anything? Call 116 000, free, day and night.",
+    }
+    assert "Namen" in texts["nl"]["body"]
+    bare = World().open()
+    assert "116 000" in bare.campaign(bare.release(bare.request())).texts.opened(KEYS)["de"]["body"]
+
+
+def test_own_texts_are_kept_until_a_child_they_may_name_is_found():
+    """An update of areas keeps them; a located child replaces them by the policy's."""
+    world = World().open({}, {})
+    own = {"nl": {"headline": "eigen", "body": "eigen"}}
+    campaign = world.release(world.request(texts=own, languages=["nl"]))
+    update = UpdateCampaign(areas=["BE"], languages=[Language.NL, Language.FR], reason="x")
+    world.record(campaigns.decide_update(world.campaign(campaign), world.file.case, update, world.known()))
+    texts = world.campaign(campaign).texts.opened(KEYS)
+    assert (texts["nl"]["headline"], texts["fr"]["headline"][:11]) == ("eigen", "Disparition")
+    world.fact("child_located", child=0, outcome="returned", at=START)
+    texts = world.campaign(campaign).texts.opened(KEYS)
+    assert (texts["nl"]["headline"], world.shown(campaign)) == ("Vermist: Kind1 Voorbeeld", [1])
+
+
+def test_own_texts_may_not_name_a_child_that_was_found():
+    """Refused at the request and at an update, as a whole word, whatever case and accents; a part of a word is none."""
+    world = World().open({"given_name": "Zoé"}, {})
+    campaign = world.release(world.request())
+    world.fact("child_located", child=0, outcome="returned", at=START)
+
+    def update(word: str) -> list[Draft]:
+        texts = {"nl": {"headline": f"x {word}", "body": "x"}}
+        command = UpdateCampaign.model_validate({"texts": texts, "reason": "x"})
+        return campaigns.decide_update(world.campaign(campaign), world.file.case, command, world.known())
+
+    assert update("zoenen")
+    with pytest.raises(ContentError) as refused:
+        update("ZOE!")
+    assert refused.value.rule == "names-found-child"
+
+
+def test_ended_is_for_ever():
+    """Nothing but history is left of an ended campaign."""
+    world = World().open()
+    campaign = world.release(world.request())
+    end = EndCampaign(reason="other")
+    world.record(campaigns.decide_end(world.campaign(campaign), end))
+    assert not is_active(world.campaign(campaign))
+    with pytest.raises(StateRuleError):
+        campaigns.decide_end(world.campaign(campaign), end)
+    with pytest.raises(StateRuleError):
+        world.release(campaign)
+
+
+# ── policy ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_child_alert_without_a_magistrate_is_no_policy(tmp_path):
+    """The setting is refused with the place that is wrong, whatever else it says."""
+    file = tmp_path / "policy.toml"
+    text = resources.files("services.intake").joinpath("policy.toml").read_text()
+    file.write_text(text.replace('consents = ["magistrate"]', 'consents = ["police"]'))
+    with pytest.raises(SettingsError, match="magistrate"):
+        load_policy(file)
+    file.write_text(text.replace("{names}", "{secret}"))
+    with pytest.raises(SettingsError, match=r"texts\.nl\.headline"):
+        load_policy(file)
+    file.write_text("[kinds")
+    with pytest.raises(SettingsError, match="TOML"):
+        load_policy(file)
+    with pytest.raises(SettingsError, match="readable"):
+        load_policy(tmp_path / "none.toml")
+    file.write_text(text)
+    assert load_policy(file) == load_policy()
+
+
+# ── whatever happens ────────────────────────────────────────────────────────────────────────────────────────
+
+CHILDREN = st.integers(0, 3)
+
+
+class CaseMachine(RuleBasedStateMachine):
+    """Any order of facts and campaign steps, allowed or refused."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = World().open({}, {}, {"date_of_birth": date(2009, 1, 1)})
+
+    def attempt(self, work: Any) -> None:
+        before = self.world.file
+        try:
+            work()
+        except IntakeError:
+            assert self.world.file is before, "a refused command leaves nothing behind"
+
+    @rule(child=CHILDREN)
+    def locate(self, child):
+        self.attempt(lambda: self.world.fact("child_located", child=child, outcome="returned", at=START))
+
+    @rule(children=st.sets(CHILDREN))
+    def close(self, children):
+        outcomes = [{"child": child, "outcome": "returned"} for child in sorted(children)]
+        self.attempt(lambda: self.world.fact("closed", outcomes=outcomes))
+
+    @rule()
+    def reopen(self):
+        self.attempt(lambda: self.world.fact("reopened", reason="x"))
+
+    @rule(child=CHILDREN, born=st.dates(date(2005, 1, 1), date(2022, 1, 1)))
+    def correct(self, child, born):
+        changes = [{"child": child, "date_of_birth": born, "given_name": "Anders"}]
+        self.attempt(lambda: self.world.fact("details_corrected", children=changes))
+
+    @rule(kind=st.sampled_from(sorted(ALL)), own=st.booleans())
+    def request(self, kind, own):
+        texts = {"nl": {"headline": "Kind0 Kind1 Kind2", "body": "x"}} if own else None
+        self.attempt(lambda: self.world.request(kind, texts=texts))
+
+    def some(self, data: st.DataObject) -> UUID:
+        return data.draw(st.sampled_from(sorted(self.world.file.campaigns)))
+
+    @precondition(lambda self: self.world.file.campaigns)
+    @rule(data=st.data())
+    def release(self, data):
+        self.attempt(lambda: self.world.release(self.some(data)))
+
+    @precondition(lambda self: self.world.file.campaigns)
+    @rule(
+        data=st.data(),
+        party=st.sampled_from(["police", "parents"]),
+        decision=st.sampled_from(["given", "refused"]),
+    )
+    def decide(self, data, party, decision):
+        campaign = self.world.campaign(self.some(data))
+        command = GiveConsent.model_validate(consent(party, decision))
+        world = self.world
+        self.attempt(lambda: world.record(campaigns.decide_consent(campaign, command, world.known())))
+
+    @precondition(lambda self: self.world.file.campaigns)
+    @rule(data=st.data())
+    def update(self, data):
+        campaign = self.world.campaign(self.some(data))
+        world, command = self.world, UpdateCampaign(areas=["BE"], reason="x")
+        self.attempt(
+            lambda: world.record(campaigns.decide_update(campaign, world.file.case, command, world.known()))
+        )
+
+    @invariant()
+    def only_missing_children_are_shown(self):
+        missing = {child.index for child in self.world.file.case.missing}
+        names = {0: "Kind0", 1: "Kind1", 2: "Kind2"}
+        for campaign_id, campaign in self.world.file.campaigns.items():
+            if not is_active(campaign):
+                continue
+            assert self.world.file.case.open
+            assert set(self.world.shown(campaign_id)) == missing != set()
+            texts = str(campaign.texts.opened(KEYS))
+            assert not [child for child in names if child not in missing and names[child] in texts]
+
+    @invariant()
+    def the_log_alone_gives_the_same_case(self):
+        file = self.world.file
+        assert store.fold(file.case.case_id, file.events) == replace(file, events=list(file.events))
+
+    @invariant()
+    def a_closed_case_has_news_of_everybody(self):
+        state: case.Case = self.world.file.case
+        assert state.open or not state.missing
+
+
+TestCaseMachine = CaseMachine.TestCase
+TestCaseMachine.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
