@@ -201,9 +201,9 @@ def report_annual(
     data: DataOption = DEFAULT_DATA,
 ) -> None:
     """Show the figures of a year."""
-    from services.cli import history
+    from services.cli import figures
 
-    _do(lambda: history.report(year, form, output, data))
+    _do(lambda: figures.annual(year, form, output, data))
 
 
 @app.command()

@@ -1,0 +1,66 @@
+"""`zoeklicht report`: the figures of a year."""
+
+from contextlib import nullcontext
+from pathlib import Path
+
+import orjson
+from rich.console import Console
+
+from services.cli.caught_up import NEEDED
+from services.cli.insight import pool_of
+from services.cli.local import system, with_services
+from services.cli.place import Place
+from services.cli.waiting import err, progress_bar, until_caught_up
+from services.kernel.clock import SystemClock
+from services.kernel.errors import ZoeklichtError
+from services.projections import reports
+from services.projections.render import annual_table
+
+REPORT_WITHIN_S = 30.0
+
+out = Console(highlight=False, soft_wrap=True)
+
+
+class FiguresError(ZoeklichtError):
+    """The figures cannot be shown like that; the message says what to do."""
+
+
+async def annual(year: int, form: str, output: Path | None, data: Path) -> int:
+    """Shows the report of a year; waits up to 30 s for what was written last. Raises FiguresError."""
+    this_year = SystemClock().now().year
+    if not reports.FIRST_YEAR <= year <= this_year:
+        raise FiguresError(f"ask for a year from {reports.FIRST_YEAR} to {this_year}")
+    if form == "xlsx" and output is None:
+        raise FiguresError("a workbook is no text: name a file with --output")
+    async with system(Place(data)) as found, with_services(found, NEEDED), pool_of(found) as pool:
+        with progress_bar() as bar:
+            whole = await until_caught_up(found, pool, bar, REPORT_WITHIN_S)
+        figures = await reports.annual(pool, found.settings.zone, year)
+    if not whole:
+        err.print(
+            f"the read models had not caught up within {REPORT_WITHIN_S:.0f} s: the newest events are missing"
+        )
+    _write(figures, form, output)
+    return 0
+
+
+def _write(figures: reports.Report, form: str, output: Path | None) -> None:
+    if form == "table":
+        target = output.open("w", encoding="utf-8") if output else nullcontext()
+        with target as file:
+            (Console(file=file, width=120) if output else out).print(annual_table([figures]))
+        return
+    content = _bytes(figures, form)
+    if output is None:
+        out.file.write(content.decode())
+        out.file.flush()
+    else:
+        output.write_bytes(content)
+
+
+def _bytes(figures: reports.Report, form: str) -> bytes:
+    if form == "json":
+        return orjson.dumps(figures, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    if form == "csv":
+        return reports.as_csv(figures).encode()
+    return reports.as_xlsx(figures)
