@@ -3,7 +3,6 @@
 import asyncio
 import random
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -27,6 +26,8 @@ from services.criteria import store
 from services.criteria.domain import CaseFile, advance
 from services.criteria.errors import StillPoisonError
 from services.criteria.handlers import Assessor
+from services.criteria.main import serve
+from services.criteria.rulebook import RulesError
 from services.criteria.stream import criteria_stream, run_reports, run_timers
 from services.eventlog.relay import Relay
 from services.eventlog.store import (
@@ -43,7 +44,6 @@ from services.eventlog.store import (
 from services.eventlog.wire import headers
 from services.kernel.kafka import producer
 from services.kernel.paging import open_pages
-from services.kernel.postgres import create_pool
 from services.kernel.service import Runtime
 from services.kernel.streaming import Message, run_stream
 from services.kernel.topic_identity import topic_identity
@@ -155,6 +155,17 @@ async def test_imports_keep_their_time(pool, assessor):
     assert last.imported_time == datetime(2026, 1, 1, tzinfo=UTC)
 
 
+async def test_the_clock_of_an_import_is_its_event(pool, assessor):
+    """A dose that history says was due is overdue as of the next imported event, whatever time it is today."""
+    due = circumstance(MEDICATION, due=T0 + timedelta(minutes=2, seconds=30))
+    await tell(pool, A, opened(circumstances=[due]), NOTE, NOTE, origin=Origin.IMPORT)
+    await assessor.apply(await messages(pool))
+    assert [(e.data.case_version, e.data.medication_overdue) for e in await assessments(pool, A)] == [
+        (1, ()),
+        (3, (0,)),
+    ]
+
+
 async def test_a_worrying_episode_within_one_batch_stays_in_the_log(pool, assessor):
     """A circumstance that is reported and retracted within one batch leaves its episode."""
     story = opened(), said(), CircumstanceRetracted(event_id=event_id(A, 2), reason=BOX), CLOSED
@@ -174,6 +185,7 @@ async def test_progress_is_recorded_with_the_work(pool, assessor):
         == 43
     )
     assert assessor.counts.events == 1
+    assert await store.quarantined(pool) == []
 
 
 # ── again, in other pieces, with gaps ───────────────────────────────────────────────────────────────────────
@@ -212,6 +224,17 @@ async def test_duplicates_and_other_batches_change_nothing(pool, clock, seed):
     before = await pool.fetchval("select count(*) from eventlog.events")
     await Assessor(pool, RULEBOOK, clock).apply(batch)
     assert await pool.fetchval("select count(*) from eventlog.events") == before
+
+
+async def test_a_redelivered_message_touches_nothing(pool, assessor):
+    """What was seen is not even looked at again: the stored case stays as it is, and nothing is counted."""
+    await tell(pool, A, opened(), said(), said(Answer.NO))
+    batch = await messages(pool)
+    await assessor.apply(batch)
+    before = await pool.fetchrow("select * from criteria.case_state")
+    await assessor.apply(batch[1:2])
+    assert await pool.fetchrow("select * from criteria.case_state") == before
+    assert assessor.counts.events == 3
 
 
 async def test_a_gap_is_read_from_the_store(pool, assessor):
@@ -443,6 +466,16 @@ async def test_a_timer_raises_urgency_without_an_event(pool, assessor, clock):
     assert await pool.fetchval("select count(*) from criteria.timer") == 0
 
 
+async def test_a_timer_without_a_reason_fires_once(pool, assessor, clock):
+    """A timer that finds nothing to say, as after a step of the clock, is gone nevertheless."""
+    await tell(pool, A, opened())
+    await assessor.apply(await messages(pool))
+    await pool.execute("insert into criteria.timer (case_id, due_at) values ($1, $2)", A, T0)
+    assert await assessor.fire_timers() == 1
+    assert await assessor.fire_timers() == 0
+    assert len(await assessments(pool, A)) == 1
+
+
 async def test_a_timer_goes_when_its_reason_goes(pool, assessor):
     """A closed case waits for no dose; a later dose moves the timer."""
     await tell(pool, A, opened(), said(due=DUE))
@@ -491,41 +524,71 @@ async def test_a_timer_of_another_format_reads_the_store(pool, assessor, clock):
 # ── the whole way ───────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_from_the_store_through_kafka_to_the_assessment(settings_with_kafka):
-    """Relay, Kafka and the stream processor: a reported fact becomes an assessment, a due dose another one."""
+@dataclass
+class Ground:
+    """A relay at work on real servers, and what a service is given."""
+
+    pool: asyncpg.Pool
+    runtime: Runtime
+    relaying: asyncio.Task[None]
+
+
+@pytest.fixture
+async def ground(settings_with_kafka, pool):
     settings = settings_with_kafka
-    pool = await create_pool(settings.database_url.get_secret_value(), size=10, application="test-criteria")
-    clock = Hands()
-    assessor = Assessor(pool, RULEBOOK, clock)
-    runtime = Runtime("criteria", settings, pool)
     tail = await asyncpg.connect(settings.database_url.get_secret_value())
     sender = producer(settings)
     await sender.start()
     relay = Relay(tail, sender, settings)
     await relay.begin(await topic_identity(settings, ("case-events", "delivery-events", "ops-events")))
+    stop = asyncio.Event()
+    relaying = asyncio.create_task(relay.run(stop))
+    yield Ground(pool, Runtime("criteria", settings, pool), relaying)
+    stop.set()
+    await asyncio.wait_for(relaying, 10)
+    await sender.stop()
+    await tail.close()
+
+
+async def test_from_the_store_through_kafka_to_the_assessment(ground):
+    """Relay, Kafka and the stream processor: a reported fact becomes an assessment, a due dose another one."""
+    pool, runtime, clock = ground.pool, ground.runtime, Hands()
+    assessor = Assessor(pool, RULEBOOK, clock)
     parts = [
-        asyncio.create_task(relay.run(runtime.stop)),
-        asyncio.create_task(run_stream(criteria_stream(settings, assessor), runtime)),
+        asyncio.create_task(run_stream(criteria_stream(runtime.settings, assessor), runtime)),
         asyncio.create_task(run_timers(assessor, runtime, 0.05)),
         asyncio.create_task(run_reports(assessor, runtime, 0.05)),
     ]
-    try:
-        await tell(pool, A, opened(), said(due=DUE))
-        await tell(pool, B, opened(9))
-        await _until(pool, [A, A, B], parts)
-        clock.time = DUE
-        await _until(pool, [A, A, A, B], parts)
-        assert (await assessments(pool, A))[-1].data.medication_overdue == (0,)
-        assert runtime.progress["events"] == 3
-        assert runtime.ready
-    finally:
+    await tell(pool, A, opened(), said(due=DUE))
+    await tell(pool, B, opened(9))
+    await _until(pool, [A, A, B], [ground.relaying, *parts])
+    clock.time = DUE
+    await _until(pool, [A, A, A, B], [ground.relaying, *parts])
+    assert (await assessments(pool, A))[-1].data.medication_overdue == (0,)
+    assert runtime.progress["events"] == 3
+    runtime.stop.set()
+    await asyncio.wait_for(asyncio.gather(*parts), 20)
+
+
+async def test_the_service_starts_stops_and_goes_on(ground):
+    """The whole service ends when asked, and its successor goes on where it was, assessing nothing twice."""
+    pool = ground.pool
+    for version, expected in ((0, [A]), (1, [A, A])):
+        runtime = Runtime("criteria", ground.runtime.settings, pool)
+        service = asyncio.create_task(serve(runtime))
+        await tell(pool, A, *([opened()] if version == 0 else [said()]), start=version)
+        await _until(pool, expected, [ground.relaying, service])
         runtime.stop.set()
-        for part in parts:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(part, 15)
-        await sender.stop()
-        await tail.close()
-        await pool.close()
+        await asyncio.wait_for(service, 20)
+    assert await data_of(pool, A) == await folded(pool, A)
+
+
+async def test_wrong_rules_stop_the_start(settings, pool, tmp_path):
+    """The service does not start with rules that cannot be read, and says which file it is."""
+    (tmp_path / "mine.toml").write_text("version = 3")
+    runtime = Runtime("criteria", settings.model_copy(update={"rules": tmp_path}), pool)
+    with pytest.raises(RulesError, match=r"mine\.toml: version"):
+        await serve(runtime)
 
 
 async def _until(pool: asyncpg.Pool, cases: Sequence[UUID], parts: Sequence[asyncio.Task[None]]) -> None:
