@@ -33,14 +33,16 @@ from services.eventlog.store import (
     case_stream,
     lock_streams,
 )
-from services.intake import campaign as campaign_states
-from services.intake import campaigns, facts, store
-from services.intake.appeal import Known
-from services.intake.campaign import Campaign
-from services.intake.errors import IntakeError, problem
-from services.intake.identity import identity_of
-from services.intake.policy import Policy
-from services.intake.sealing import Draft
+from services.intake import store
+from services.intake.domain import campaign as campaign_states
+from services.intake.domain import campaigns, facts
+from services.intake.domain.appeal import Known
+from services.intake.domain.campaign import Campaign
+from services.intake.domain.drafts import Draft
+from services.intake.domain.errors import IntakeError
+from services.intake.domain.identity import identity_of
+from services.intake.domain.policy import Policy
+from services.intake.problems import problem
 from services.intake.store import Committed, File
 from services.kernel.auth import Principal
 from services.kernel.idempotency import Idempotency

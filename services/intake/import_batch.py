@@ -13,14 +13,16 @@ from schemas.commands import CorrectDetails, ImportChild, MergeCase
 from schemas.events import CampaignEnded, CampaignReleased, EventData
 from schemas.vocabulary import Mode, Origin
 from services.eventlog.store import Append, Cause, NewEvent, Recorded, campaign_stream
-from services.intake import facts, store
-from services.intake.appeal import Known, checked_areas
-from services.intake.campaign import Campaign
-from services.intake.errors import ContentError, IntakeError
-from services.intake.identity import identity_of
+from services.intake import store
+from services.intake.domain import facts
+from services.intake.domain.appeal import Known, checked_areas
+from services.intake.domain.campaign import Campaign
+from services.intake.domain.drafts import Draft
+from services.intake.domain.errors import ContentError, IntakeError
+from services.intake.domain.identity import identity_of
+from services.intake.domain.policy import Policy
 from services.intake.import_lines import BadLineError, ImportCase, ImportEnd, ImportRelease, Line
-from services.intake.policy import Policy
-from services.intake.sealing import Draft, key_names, sealed_data
+from services.intake.sealing import key_names, sealed_data
 from services.intake.store import File
 from services.kernel.ids import derived_id
 

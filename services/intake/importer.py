@@ -11,8 +11,8 @@ import asyncpg
 from schemas.commands import MergeCase
 from services.eventlog.store import VersionConflictError, append, case_stream, lock_streams
 from services.intake import store
+from services.intake.domain.identity import identity_of
 from services.intake.handlers import ATTEMPTS, IntakeDeps
-from services.intake.identity import identity_of
 from services.intake.import_batch import Batch
 from services.intake.import_lines import BadLineError, ImportCase, Line, numbered, parsed
 from services.intake.store import File

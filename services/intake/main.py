@@ -7,12 +7,13 @@ import structlog
 
 from schemas.vocabulary import EndReason, Origin
 from services.eventlog.store import Cause, assessment_stream, campaign_stream, case_stream, lock_streams
-from services.intake import campaigns, store
-from services.intake.campaign import Campaign, is_active
-from services.intake.errors import StateRuleError
+from services.intake import store
+from services.intake.domain import campaigns
+from services.intake.domain.campaign import Campaign, is_active
+from services.intake.domain.drafts import Draft
+from services.intake.domain.errors import StateRuleError
 from services.intake.handlers import IntakeDeps, known_of
 from services.intake.policy import load_policy
-from services.intake.sealing import Draft
 from services.intake.store import File
 from services.kernel.auth import Principal, Role
 from services.kernel.paging import page

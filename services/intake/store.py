@@ -20,13 +20,14 @@ from schemas.events import (
     EventData,
 )
 from services.eventlog.store import Append, Cause, NewEvent, Recorded, Stop, append, recorded
-from services.intake import campaign as campaigns
-from services.intake import case as cases
-from services.intake.campaign import Campaign
-from services.intake.case import Case
-from services.intake.identity import identifying
-from services.intake.policy import Policy
-from services.intake.sealing import Draft, Secret, key_names, sealed_event
+from services.intake.domain import campaign as campaigns
+from services.intake.domain import case as cases
+from services.intake.domain.campaign import Campaign
+from services.intake.domain.case import Case
+from services.intake.domain.drafts import Draft, Secret
+from services.intake.domain.identity import identifying
+from services.intake.domain.policy import Policy
+from services.intake.sealing import key_names, sealed_event
 from services.kernel.postgres import Connection, Pool, queries
 from services.kernel.vault import Vault, blind, derive
 

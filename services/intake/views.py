@@ -13,10 +13,11 @@ from schemas.events import (
 )
 from schemas.vocabulary import ReceiptState
 from services.eventlog.store import Recorded
-from services.intake.campaign import Campaign, Consent, is_active, missing_consents
-from services.intake.case import Case, Child
-from services.intake.policy import Policy
-from services.intake.sealing import SealedAt, keys_in, opened_data
+from services.intake.domain.campaign import Campaign, Consent, is_active, missing_consents
+from services.intake.domain.case import Case, Child
+from services.intake.domain.drafts import SealedAt
+from services.intake.domain.policy import Policy
+from services.intake.sealing import keys_in, opened_data
 from services.intake.store import fold
 
 Json = dict[str, Any]

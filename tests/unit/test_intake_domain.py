@@ -26,15 +26,18 @@ from schemas.commands import (
 )
 from schemas.vocabulary import Language, Mode
 from services.eventlog.store import Cause, Recorded
-from services.intake import campaign as campaign_states
-from services.intake import campaigns, case, facts, store
-from services.intake.ages import age_on, age_range
-from services.intake.appeal import Known
-from services.intake.campaign import is_active
-from services.intake.errors import ContentError, IntakeError, NotAllowedError, StateRuleError
-from services.intake.identity import same_person
-from services.intake.policy import Policy, load_policy
-from services.intake.sealing import Draft, sealed_event
+from services.intake import store
+from services.intake.domain import campaign as campaign_states
+from services.intake.domain import campaigns, case, facts
+from services.intake.domain.ages import age_on, age_range
+from services.intake.domain.appeal import Known
+from services.intake.domain.campaign import is_active
+from services.intake.domain.drafts import Draft
+from services.intake.domain.errors import ContentError, IntakeError, NotAllowedError, StateRuleError
+from services.intake.domain.identity import same_person
+from services.intake.domain.policy import Policy
+from services.intake.policy import load_policy
+from services.intake.sealing import sealed_event
 from services.kernel.settings import SettingsError
 
 START = datetime(2021, 3, 4, 18, 0, tzinfo=UTC)

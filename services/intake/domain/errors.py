@@ -1,9 +1,8 @@
-"""What intake refuses, and what to do about it. At the HTTP edge these become problem documents."""
+"""What intake refuses, and what to do about it."""
 
 from typing import Any
 
 from services.kernel.errors import ZoeklichtError
-from services.kernel.problems import ConflictError, ForbiddenError, InvalidError, Problem
 
 
 class IntakeError(ZoeklichtError):
@@ -36,13 +35,3 @@ class ContentError(IntakeError):
 
 class NotAllowedError(IntakeError):
     """Somebody else must do it."""
-
-
-def problem(error: IntakeError) -> Problem:
-    """The same refusal for the HTTP edge."""
-    kinds: dict[type[IntakeError], type[Problem]] = {
-        StateRuleError: ConflictError,
-        ContentError: InvalidError,
-        NotAllowedError: ForbiddenError,
-    }
-    return kinds[type(error)](error.rule, error.detail, **error.extra)

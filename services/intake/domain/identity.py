@@ -5,7 +5,7 @@ import unicodedata
 from datetime import date
 
 from schemas.commands import ChildChange, NewChild
-from services.intake.case import Identity
+from services.intake.domain.case import Identity
 
 _WORD = re.compile(r"[^\W_]+")
 

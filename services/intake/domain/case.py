@@ -28,7 +28,7 @@ from schemas.events import (
 )
 from schemas.vocabulary import Answer, CaseKind, Criterion, Gender, Mode, Origin, Outcome
 from services.eventlog.store import Recorded, case_stream
-from services.intake.sealing import SealedAt, at
+from services.intake.domain.drafts import SealedAt, at
 
 _NO_DETAILS = NoDetails()
 

@@ -42,15 +42,15 @@ from schemas.events import (
 )
 from schemas.vocabulary import EndReason
 from services.geography import municipality_of
-from services.intake.ages import age_range, day_of
-from services.intake.appeal import Known
-from services.intake.campaign import Campaign
-from services.intake.campaigns import end_all, show_without
-from services.intake.case import Case, Child, Identity
-from services.intake.corrections import correct
-from services.intake.errors import ContentError, StateRuleError
-from services.intake.identity import identity_of, same_person
-from services.intake.sealing import Draft, Secret
+from services.intake.domain.ages import age_range, day_of
+from services.intake.domain.appeal import Known
+from services.intake.domain.campaign import Campaign
+from services.intake.domain.campaigns import end_all, show_without
+from services.intake.domain.case import Case, Child, Identity
+from services.intake.domain.corrections import correct
+from services.intake.domain.drafts import Draft, Secret
+from services.intake.domain.errors import ContentError, StateRuleError
+from services.intake.domain.identity import identity_of, same_person
 from services.kernel.vault import key_name
 
 

@@ -1,0 +1,81 @@
+"""The policy of campaigns, as data: consents, who may release, durations, texts."""
+
+from datetime import timedelta
+from string import Formatter
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from schemas.base import Strict
+from schemas.vocabulary import CampaignKind, Language, Party
+from services.kernel.auth import Role
+
+_ALLOWED = {"names", "persons", "place", "name", "age"}
+
+
+def _placeholders(text: str) -> str:
+    if any(name is not None and name not in _ALLOWED for _, name, _, _ in Formatter().parse(text)):
+        raise ValueError(f"placeholders are {', '.join(sorted(_ALLOWED))}")
+    return text
+
+
+Template = Annotated[str, AfterValidator(_placeholders), Field(min_length=1, max_length=2000)]
+
+
+class Wording(Strict):
+    """An appeal's words in one language, with placeholders."""
+
+    headline: Template
+    body: Template
+    body_without_place: Template
+    person: Template
+    person_without_age: Template
+    unnamed: str
+    also: str
+
+
+class KindPolicy(Strict):
+    """What holds for one kind of campaign. Durations in hours."""
+
+    consents: frozenset[Party]
+    waivers: dict[Party, frozenset[Party]] = {}
+    release_by: frozenset[Role]
+    release: Literal["manual", "automatic"] = "manual"
+    four_eyes: bool = True
+    hours: Annotated[int, Field(gt=0)]
+    max_hours: Annotated[int, Field(gt=0)]
+    extensions: Annotated[int, Field(ge=0)]
+    headlines: dict[Language, Template] = {}
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.hours > self.max_hours:
+            raise ValueError("hours is above max_hours; a campaign would end before its time")
+        return self
+
+    @property
+    def stretch(self) -> timedelta:
+        """How long at a time."""
+        return timedelta(hours=self.hours)
+
+    @property
+    def longest(self) -> timedelta:
+        """How long in all."""
+        return timedelta(hours=self.max_hours)
+
+
+class Policy(Strict):
+    """The policy of an installation."""
+
+    kinds: dict[CampaignKind, KindPolicy]
+    texts: dict[Language, Wording]
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        for name, wanted, given in (("kinds", CampaignKind, self.kinds), ("texts", Language, self.texts)):
+            missing = [word.value for word in wanted if word not in given]
+            if missing:
+                raise ValueError(f"{name}: add {', '.join(missing)}")
+        if Party.MAGISTRATE not in self.kinds[CampaignKind.CHILD_ALERT].consents:
+            raise ValueError("kinds.child_alert.consents: a magistrate decides; add magistrate")
+        return self
