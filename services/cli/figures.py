@@ -10,7 +10,8 @@ from services.cli.caught_up import NEEDED
 from services.cli.insight import pool_of
 from services.cli.local import system, with_services
 from services.cli.place import Place
-from services.cli.waiting import err, progress_bar, until_caught_up
+from services.cli.terminal import err
+from services.cli.waiting import progress_bar, until_caught_up
 from services.kernel.clock import SystemClock
 from services.kernel.errors import ZoeklichtError
 from services.projections import reports

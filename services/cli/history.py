@@ -9,7 +9,8 @@ from services.cli.caught_up import NEEDED
 from services.cli.insight import pool_of
 from services.cli.local import System, system, with_services
 from services.cli.place import Place
-from services.cli.waiting import err, progress_bar, until_caught_up
+from services.cli.terminal import err
+from services.cli.waiting import progress_bar, until_caught_up
 from services.intake.handlers import IntakeDeps
 from services.intake.importer import ImportResult, import_lines
 from services.intake.policy import load_policy

@@ -3,32 +3,39 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import asyncpg
-from rich.console import Console
 
 from schemas.events import TOPICS
 from services.cli.database import migrate_all
 from services.cli.place import InUseError, Place, Running
 from services.cli.processes import programs
 from services.cli.servers import Addresses, Servers
-from services.kernel.embedded.jars import rich_progress
+from services.cli.terminal import err, fetching
+from services.kernel.errors import ZoeklichtError
 from services.kernel.kafka import create_topics
-from services.kernel.postgres import create_pool
+from services.kernel.postgres import Pool, create_pool
 from services.kernel.service import services_ready
 from services.kernel.settings import Settings, load_settings
 from services.kernel.supervisor import Supervisor
 
 DEFAULT_DATA = Path(".zoeklicht")
 WAIT_FOR_OWNER_S = 120.0
+READY_WITHIN_S = 60.0
 _LOOK_S = 0.2
 NO_KAFKA = "127.0.0.1:9"
 """Stands in the settings of a command that speaks with PostgreSQL alone."""
 
-console = Console(stderr=True)
+
+def _status(text: str) -> AbstractContextManager[object]:
+    return err.status(text) if err.is_terminal else nullcontext()
+
+
+class NotReadyError(ZoeklichtError):
+    """A service that a command needs does not get ready."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,25 +102,23 @@ async def system(place: Place, *, with_kafka: bool = True) -> AsyncIterator[Syst
 async def _running_or_none(place: Place) -> Running | None:
     """The whole system that runs here; None when the folder is free. Waits for another command to finish."""
     deadline = asyncio.get_running_loop().time() + WAIT_FOR_OWNER_S
-    with console.status("waiting for another command on this folder …") as status:
-        status.stop()
-        while True:
-            try:
-                with place.owned():
-                    return None
-            except InUseError:
-                running = place.running()
-                if running is not None and running.kind == "run":
-                    return running
-                if asyncio.get_running_loop().time() > deadline:
-                    raise
-            status.start()
+    while True:
+        try:
+            with place.owned():
+                return None
+        except InUseError:
+            running = place.running()
+            if running is not None and running.kind == "run":
+                return running
+            if asyncio.get_running_loop().time() > deadline:
+                raise
+        with _status("waiting for another command on this folder …"):
             await asyncio.sleep(_LOOK_S)
 
 
 @asynccontextmanager
 async def _own_servers(place: Place, named: Addresses, *, with_kafka: bool) -> AsyncIterator[System]:
-    with place.owned(), rich_progress() as progress:
+    with place.owned(), fetching() as progress:
         make_key = not named.database_url
         if make_key and "ZOEKLICHT_MASTER_KEY" not in os.environ:
             place.master_key()  # before the servers: data without a key would be refused the next time
@@ -147,17 +152,35 @@ async def forget_heartbeats(settings: Settings) -> None:
 
 @asynccontextmanager
 async def with_services(found: System, names: Sequence[str]) -> AsyncIterator[None]:
-    """Runs those of these services that nobody runs, for as long as a command needs them."""
-    missing = set(names)
-    if not found.owned:
-        pool = await create_pool(found.settings.database_url.get_secret_value(), size=1)
-        try:
-            missing -= {name for name, ready in (await services_ready(pool)).items() if ready}
-        finally:
-            await pool.close()
-    supervisor = Supervisor(programs(sorted(missing)), logs=found.place.logs, env=environment(found.settings))
-    supervisor.start()
+    """Runs those of these services that nobody runs, for as long as a command needs them, and waits for all.
+
+    Raises NotReadyError.
+    """
+    pool = await create_pool(found.settings.database_url.get_secret_value(), size=1)
     try:
-        yield
+        missing = sorted(set(names) if found.owned else set(names) - await _ready(pool))
+        supervisor = Supervisor(programs(missing), logs=found.place.logs, env=environment(found.settings))
+        supervisor.start()
+        try:
+            await _until_ready(pool, set(names), found.place)
+            yield
+        finally:
+            await supervisor.stop()
     finally:
-        await supervisor.stop()
+        await pool.close()
+
+
+async def _ready(pool: Pool) -> set[str]:
+    return {name for name, ready in (await services_ready(pool)).items() if ready}
+
+
+async def _until_ready(pool: Pool, names: set[str], place: Place) -> None:
+    deadline = asyncio.get_running_loop().time() + READY_WITHIN_S
+    with _status("starting the services …"):
+        while missing := names - await _ready(pool):
+            if asyncio.get_running_loop().time() > deadline:
+                raise NotReadyError(
+                    f"{', '.join(sorted(missing))} did not get ready within {READY_WITHIN_S:.0f} s:"
+                    f" the files in {place.logs} say why"
+                )
+            await asyncio.sleep(_LOOK_S)

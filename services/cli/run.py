@@ -21,9 +21,10 @@ from services.cli.database import migrate_all
 from services.cli.local import environment, forget_heartbeats, given, settings_for
 from services.cli.place import Place, Running, read_json, write_secret
 from services.cli.servers import Servers
+from services.cli.terminal import fetching
 from services.kernel.auth import Role, adopt_token
 from services.kernel.embedded import EmbeddedError
-from services.kernel.embedded.jars import JarProgress, rich_progress
+from services.kernel.embedded.jars import JarProgress
 from services.kernel.errors import ZoeklichtError
 from services.kernel.kafka import create_topics
 from services.kernel.postgres import create_pool
@@ -111,7 +112,7 @@ async def _foundations(wish: Wish, port: int, stop: asyncio.Event, stack: AsyncE
     named = given()
     if "ZOEKLICHT_MASTER_KEY" not in os.environ:
         wish.place.master_key()
-    with rich_progress() as progress:
+    with fetching() as progress:
         servers = await stack.enter_async_context(
             Servers(
                 wish.place,

@@ -1,13 +1,11 @@
 """Showing a wait: how far everything is, in the terminal."""
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from services.cli.caught_up import Behind, caught_up, topics_reader
 from services.cli.local import System
+from services.cli.terminal import err
 from services.kernel.postgres import Pool
-
-err = Console(highlight=False, soft_wrap=True, stderr=True)
 
 
 def progress_bar() -> Progress:

@@ -204,6 +204,7 @@ def test_a_file_goes_in_and_comes_out_as_figures_without_a_running_system(tmp_pa
     assert "0 lines taken in, 1 known already, 1 bad" in again.stdout
     report = zoeklicht("report", "annual", "2020", "--format", "json", "--data", str(data))
     assert report.returncode == 0, report.stderr
+    assert report.stdout.startswith("{"), "standard output carries the result alone"
     figures = json.loads(report.stdout)
     assert figures["new_cases"]["undefined"] == 1
     assert figures["worrying"] == 1
