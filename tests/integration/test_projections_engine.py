@@ -158,6 +158,36 @@ def _copy(message):
     return SimpleNamespace(**vars(message))
 
 
+async def test_what_an_event_does_not_say_stays(settings, pool, history):
+    """A note leaves worry and closing as they are, an assessment the closing, also in a batch of its own."""
+    case = await case_with(history, "a", 0)
+    await history.assess(case, True)
+    await history.close(case, brussels(2021, 2, 1))
+    await history.fact(case, e.NoteAdded(text=SEALED))
+    await history.assess(case, True)
+    async with connected(settings) as connection:
+        engine = await engine_at_start(connection, CaseList())
+        for message in await messages_of(pool):
+            await engine.apply([message])
+    (item,) = (await page_of(pool, Filter(), None, 10))["items"]
+    assert (item["worrying"], item["state"], item["version"], item["kind"]) == (True, "closed", 3, "runaway")
+
+
+async def test_an_assessment_before_its_case_waits_for_it(settings, pool, history):
+    """Order between streams does not matter: a case that is not known yet is not listed, then with its worry."""
+    case = await case_with(history, "a", 0)
+    await history.assess(case, True)
+    opening, assessment = await messages_of(pool)
+    opening.offset, assessment.offset = 1, 0
+    async with connected(settings) as connection:
+        engine = await engine_at_start(connection, CaseList())
+        await engine.apply([assessment])
+        assert (await page_of(pool, Filter(), None, 10))["items"] == []
+        await engine.apply([opening])
+    (item,) = (await page_of(pool, Filter(worrying=True, open=True), None, 10))["items"]
+    assert (item["worrying"], item["state"]) == (True, "open")
+
+
 async def test_a_gap_is_filled_from_the_store(settings, pool, history):
     """Where Kafka skips versions of a stream, they are read from the store, in order, and nothing twice."""
     case = await case_with(history, "a", 5)
