@@ -14,7 +14,6 @@ import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
-from services.eventlog.relay import Point
 from services.kernel.kafka import client_settings, consumer
 from services.kernel.postgres import Connection, queries
 from services.kernel.settings import Settings
@@ -121,16 +120,12 @@ class Follower:
 
     async def _read_store(self) -> None:
         log.info("reading the event store", projection=label(self._projection))
-        at = Point()
-        while True:
-            rows = await self._connection.fetch(
-                _EVENTLOG["tail"], at.epoch, at.transaction_id, at.position, MAX_BATCH
-            )
-            if not rows:
-                return
+        at = 0, "0", 0
+        while rows := await self._connection.fetch(_EVENTLOG["tail"], *at, MAX_BATCH):
             mine = [row for row in rows if row["topic"] in self._projection.topics]
             await self._engine.take_from_store(mine)
-            at = Point.of(rows[-1])
+            last = rows[-1]
+            at = last["epoch"], last["transaction_id"], last["position"]
 
     async def _step(self) -> None:
         if time.monotonic() - self._checked_at > IDENTITY_S:

@@ -145,7 +145,7 @@ def _agrees(figure: Any, published: Any) -> bool:
 
 
 @pytest.mark.timeout(180)
-async def test_the_published_figures(settings_with_kafka, pool, record_property):
+async def test_the_published_figures(settings_with_kafka, pool, record_testsuite_property):
     """Every published figure of every year, to its published digits; all projected in less than 15 s."""
     settings = settings_with_kafka
     translator = Translator()
@@ -158,7 +158,7 @@ async def test_the_published_figures(settings_with_kafka, pool, record_property)
         begin = time.perf_counter()
         await follow(settings, projection)
         took.append(time.perf_counter() - begin)
-    record_property("events_per_second", [round(count / seconds) for seconds in took])
+    record_testsuite_property("events_per_second", [round(count / seconds) for seconds in took])
     assert sum(took) < 15
     for year in ("2019", "2020", "2021"):
         report = await annual(pool, BRUSSELS, int(year))
