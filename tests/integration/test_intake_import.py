@@ -244,8 +244,16 @@ async def test_progress_is_told_and_ends_at_the_last_line(deps):
 
 
 async def test_no_transaction_holds_more_than_500_events(deps, pool):
-    """An open writing transaction holds up every reader of the log."""
-    lines = [line("calls.counted", {"count": n}, None) for n in range(1200)]
-    await import_lines(deps, lines)
+    """An open writing transaction holds up every reader of the log: closings that end campaigns count double."""
+    refs = [f"r{n}" for n in range(400)]
+    released = {"campaign": "c", "kind": "public", "areas": ["24062"]}
+    closed = {"outcomes": [{"child": 0, "outcome": "returned"}]}
+    lines = [
+        *(line("case.opened", OPEN, ref) for ref in refs),
+        *(line("campaign.released", released, ref) for ref in refs),
+        *(line("case.closed", closed, ref) for ref in refs),
+    ]
+    assert (await import_lines(deps, lines)).appended == 1200
+    assert await pool.fetchval("select count(*) from eventlog.events") == 1600
     largest = "select max(n) from (select count(*) n from eventlog.events group by transaction_id) t"
     assert await pool.fetchval(largest) <= 500
