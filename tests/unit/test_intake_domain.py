@@ -449,7 +449,7 @@ class CaseMachine(RuleBasedStateMachine):
 
     @rule(child=CHILDREN, born=st.dates(date(2005, 1, 1), date(2022, 1, 1)))
     def correct(self, child, born):
-        changes = [{"child": child, "date_of_birth": born, "given_name": "Anders"}]
+        changes = [{"child": child, "date_of_birth": born, "description": "rode jas"}]
         self.attempt(lambda: self.world.fact("details_corrected", children=changes))
 
     @rule(kind=st.sampled_from(sorted(ALL)), own=st.booleans())
