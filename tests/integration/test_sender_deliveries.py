@@ -8,6 +8,7 @@ import pytest
 from sender_ground import Ground, accept, answering, free_port, hang, partners, recording, sending, until
 
 from schemas.vocabulary import Mode
+from services.dispatch.lanes import claim as claim_lanes
 from services.dispatch.lanes import page_late_withdrawals, sweep
 from services.dispatch.outcomes import Fate, Outcome
 from services.dispatch.recorder import Result
@@ -106,6 +107,28 @@ async def test_cap_holds_and_keeps_a_slot_for_withdrawals(ground, sender, pool):
         [withdrawal] = await sender.claim()
         assert withdrawal.content == "withdrawn"
         await other.transport.close()
+
+
+async def test_claims_count_what_another_is_just_claiming(ground, sender, pool):
+    """A claim waits for one that is not committed yet, and counts it: the cap holds whatever the two choose."""
+    recipient = await ground.recipient(f"http://127.0.0.1:{free_port()}/hook", cap=4)
+    alerts = [await ground.alert([recipient]) for _ in range(6)]
+    async with recording(sender), pool.acquire() as other:
+        transaction = other.transaction()
+        await transaction.start()
+        first = await claim_lanes(other, "another", 4, begun=0, most=64, most_withdrawals=64)
+        for alert in alerts:
+            if alert.alert_id not in {one.alert_id for one in first}:
+                await ground.revise(alert, "withdrawn")
+        second = asyncio.create_task(sender.claim())
+
+        async def waits_or_is_done():
+            waiting = "select count(*) from pg_locks where locktype = 'advisory' and not granted"
+            return second.done() or bool(await pool.fetchval(waiting))
+
+        await until(waits_or_is_done)
+        await transaction.commit()
+        assert (len(first), len(await second)) == (3, 1)
 
 
 async def test_claim_takes_withdrawals_first(ground, sender):
@@ -409,6 +432,8 @@ async def test_breaker_delays_and_recovers(ground, sender, pool):
         await pool.execute("update dispatch.breaker set probe_at = clock_timestamp()")
         [probe] = await sender.claim()
         assert await pool.fetchval("select probe_s from dispatch.breaker") > 15
+        waiting = "update dispatch.lane set due_at = due_at + interval '1 hour' where due_at is not null and owner is null"
+        await pool.execute(waiting)
         partner.behaviour = accept
         keys = await ground.vault.find([f"alert:{a.alert_id}" for a in alerts])
         await sender.deliver(probe, keys[f"alert:{probe.alert_id}"])

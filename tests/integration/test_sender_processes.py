@@ -205,9 +205,9 @@ class Storm:
             victim = self.chance.randrange(2)
             await self.senders[victim].kill()
             self.senders[victim] = await start(self.settings)
-        if number % 6 == 2:
+        if number % 4 == 3:
             self.chance.choice(self.senders).send(signal.SIGSTOP)
-        if number % 6 == 5:
+        if number % 24 == 23:  # long after the leases of whoever was stopped first
             self.wake()
 
     def wake(self):
@@ -233,7 +233,7 @@ async def test_promises_hold_under_kills_and_stalls(ground, fast, pool):
             receiver.behaviour = display
         storm = Storm(ground, fast, [await ground.recipient(one.url) for one in receivers], chance)
         try:
-            await storm.blow(24)
+            await storm.blow(48)
             await until(storm.quiet, 60)
         finally:
             await storm.end()
