@@ -7,6 +7,8 @@ from typing import Self
 
 import asyncpg
 
+from services.dispatch.lanes import AWAY
+
 _AGAIN_S = 1.0
 
 
@@ -34,7 +36,7 @@ class Hints:
 
     async def _run(self) -> None:
         while True:
-            with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+            with suppress(*AWAY):
                 await self._listen()
             await asyncio.sleep(_AGAIN_S)
 

@@ -34,7 +34,13 @@ GATHER_S = 0.002
 _AGAIN_S = 0.5
 _ACTOR = "sender"
 _CAUSES_KEPT = 10_000
-_LOST = (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, OSError, TimeoutError)
+_LOST = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # what asyncpg makes of a session that the server ended
+    OSError,
+)
 
 _SQL = queries("services.dispatch", "sender.sql")
 log = structlog.get_logger()

@@ -6,12 +6,11 @@ import random
 import socket
 from collections.abc import Callable, Iterable
 
-import asyncpg
 import structlog
 
 from services.dispatch import backoff, signing
 from services.dispatch.bodies import open_box
-from services.dispatch.lanes import Claim, Looks, claim
+from services.dispatch.lanes import AWAY, Claim, Looks, claim
 from services.dispatch.outcomes import OURS_S, Fate, Outcome, of_failure, of_status
 from services.dispatch.recorder import Recorder, Result
 from services.dispatch.secret_boxes import open_secrets
@@ -107,7 +106,7 @@ class Sender:
     async def _try_step(self) -> int:
         try:
             return await self.step()
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        except AWAY as error:
             # What was claimed, if anything, comes back when its lease ends.
             log.warning("database is away; trying again", error_class=type(error).__name__)
             return 0
@@ -123,7 +122,7 @@ class Sender:
         names = {key_name("alert", one.alert_id) for one in claims if one.box is not None}
         try:
             return await self._vault.find(sorted(names)) if names else {}
-        except (VaultError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        except (VaultError, *AWAY) as error:
             log.warning(
                 "the vault does not answer; only withdrawals are sent", error_class=type(error).__name__
             )
@@ -179,7 +178,7 @@ class Sender:
         """The last look, on the open connection. Raises NotSentError."""
         try:
             seen = await self._looks.look(one)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        except AWAY as error:
             raise NotSentError(Outcome(Fate.RELEASED, "database", OURS_S)) from error
         if not seen.held:
             raise NotSentError(Outcome(Fate.RELEASED, "lease_lost"))

@@ -5,11 +5,10 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import asyncpg
 import structlog
 
 from services.dispatch.hints import Hints
-from services.dispatch.lanes import LANE_CHANNEL, page_late_withdrawals, sweep
+from services.dispatch.lanes import AWAY, LANE_CHANNEL, page_late_withdrawals, sweep
 from services.dispatch.partners import activate
 from services.dispatch.pings import PING_CHANNEL, Pings
 from services.dispatch.sender import IN_FLIGHT, Sender
@@ -64,7 +63,7 @@ async def _every(
     while not runtime.stop.is_set():
         try:
             await work()
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        except AWAY as error:
             log.warning("will be tried again", error_class=type(error).__name__)
         await _pause(runtime, seconds, hint)
 
