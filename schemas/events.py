@@ -155,7 +155,7 @@ class CaseOpened(EventData):
     TYPE = "case.opened.v1"
     case_number: str
     kind: CaseKind
-    reported_by: ShortText
+    reported_by: Sealed
     disappeared_at: Instant | None = None
     last_seen: Place
     children: tuple[ChildRecord, ...]

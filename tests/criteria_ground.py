@@ -50,7 +50,7 @@ def opened(
     return CaseOpened(
         case_number="2021-0001",
         kind=kind,
-        reported_by="parent",
+        reported_by=BOX,
         disappeared_at=T0,
         last_seen=Place(postal_code="3000", municipality="24062"),
         children=tuple(

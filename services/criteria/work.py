@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
+import structlog
+
 from schemas.events import AssessmentChanged
 from schemas.upcasters import UnknownEventTypeError
 from schemas.vocabulary import Origin
@@ -26,6 +28,7 @@ from services.kernel.ids import derived_id
 from services.kernel.postgres import Connection
 
 ACTOR = "criteria"
+log = structlog.get_logger()
 
 
 @dataclass(slots=True)
@@ -140,6 +143,13 @@ class Work:
         stream, expected = assessment_stream(desk.case_id), desk.assessment_version
         desk.appends.append(Append(stream, str(desk.case_id), [event], cause, expected))
         desk.assessment_version += 1
+        if cause.origin is Origin.LIVE:
+            log.info(
+                "assessed",
+                correlation_id=cause.correlation_id,
+                case_id=str(desk.case_id),
+                version=desk.assessment_version,
+            )
 
     async def write(self) -> int:
         """Appends the assessments, writes the cases, sets their timers; returns how many assessments there were."""

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+import structlog
+
 from schemas.events import AlertFact, AlertIssued, AlertUpdated, AlertWithdrawn
 from schemas.vocabulary import AlertKind, Audience, Mode
 from services.dispatch.bodies import Bodies, KeysAwayError, Row
@@ -37,6 +39,7 @@ LANE_CHANNEL = "dispatch_lane"
 ACTOR = "dispatch"
 
 _SQL = queries("services.dispatch")
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +164,14 @@ class Publisher:
         rows = self._rows(revision, publication.material, key, recipients)
         await _keep(connection, revision, rows)
         await _tell(connection, revision, publication, [] if revision.dark else planned)
+        log.info(
+            "published",
+            correlation_id=publication.cause.correlation_id,
+            alert_id=str(alert.alert_id),
+            revision=revision.number,
+            content=revision.content,
+            deliveries=0 if revision.dark else len(planned),
+        )
         return Published(
             alert.alert_id, revision.number, 0 if revision.dark else len(planned), dark=revision.dark
         )

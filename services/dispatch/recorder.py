@@ -196,6 +196,14 @@ class Recorder:
         ]
         if appends:
             await append(connection, appends)
+        for row in facts.values():
+            log.info(
+                row["state"],
+                correlation_id=self._correlations[row["alert_id"]],
+                alert_id=str(row["alert_id"]),
+                revision=row["revision"],
+                recipient=str(row["recipient_id"]),
+            )
 
     async def _learn_correlations(self, connection: Connection, alerts: set[UUID]) -> None:
         if len(self._correlations) > _CAUSES_KEPT:

@@ -3,8 +3,8 @@
 import asyncpg
 
 from schemas.events import TOPICS
+from services.eventlog.producer import producer
 from services.eventlog.relay import Relay
-from services.kernel.kafka import producer
 from services.kernel.service import Runtime, run_service
 from services.kernel.topic_identity import topic_identity
 

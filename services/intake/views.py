@@ -67,7 +67,7 @@ def case_view(case_id: UUID, events: Sequence[Recorded], keys: Keys, policy: Pol
         "displays": displays(events),
     }
     if keys is not None:
-        view["reported_by"] = case.reported_by
+        view["reported_by"] = _open(case.reported_by, keys)
     return view
 
 
@@ -215,11 +215,7 @@ def history_view(events: Sequence[Recorded], keys: Keys) -> list[Json]:
             "actor": event.cause.actor,
             "origin": event.cause.origin.value,
             "mode": event.cause.mode.value,
-            "data": _without_clear_text(opened_data(event, keys), keys),
+            "data": opened_data(event, keys),
         }
         for event in events
     ]
-
-
-def _without_clear_text(data: Json, keys: Keys) -> Json:
-    return data if keys is not None else {k: v for k, v in data.items() if k != "reported_by"}

@@ -4,7 +4,7 @@ import ssl
 from collections.abc import Sequence
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
@@ -28,18 +28,6 @@ def client_settings(settings: Settings) -> dict[str, Any]:
         "sasl_plain_username": settings.kafka_sasl_username,
         "sasl_plain_password": password.get_secret_value() if password else None,
     }
-
-
-def producer(settings: Settings) -> AIOKafkaProducer:
-    """An idempotent producer that waits for all in-sync replicas. Only the relay may hold one."""
-    return AIOKafkaProducer(
-        **client_settings(settings),
-        acks="all",
-        enable_idempotence=True,
-        max_request_size=MAX_MESSAGE_BYTES,
-        linger_ms=0,
-        request_timeout_ms=15_000,
-    )
 
 
 def consumer(settings: Settings, *, group: str | None = None) -> AIOKafkaConsumer:

@@ -14,6 +14,7 @@ from aiokafka import TopicPartition
 from schemas import events as e
 from schemas.base import Sealed
 from schemas.vocabulary import CaseKind, Mode, Origin
+from services.eventlog.producer import producer
 from services.eventlog.relay import Point, Relay
 from services.eventlog.store import (
     Append,
@@ -25,7 +26,7 @@ from services.eventlog.store import (
     case_stream,
     lock_streams,
 )
-from services.kernel.kafka import consumer, producer
+from services.kernel.kafka import consumer
 from services.kernel.postgres import create_pool
 from services.kernel.topic_identity import topic_identity
 from services.projections import store
@@ -55,7 +56,7 @@ def opened(number: str, kind: str = "runaway", children: Sequence[Any] = (), det
     return e.CaseOpened(
         case_number=number,
         kind=CaseKind(kind),
-        reported_by="parent",
+        reported_by=SEALED,
         last_seen=e.Place(postal_code="3000", municipality="24062"),
         children=tuple(children) or (child(),),
         details=details or e.NoDetails(),

@@ -29,6 +29,7 @@ from services.criteria.handlers import Assessor
 from services.criteria.main import serve
 from services.criteria.rulebook import RulesError
 from services.criteria.stream import criteria_stream, run_reports, run_timers
+from services.eventlog.producer import producer
 from services.eventlog.relay import Relay
 from services.eventlog.store import (
     Append,
@@ -42,7 +43,6 @@ from services.eventlog.store import (
     read_stream,
 )
 from services.eventlog.wire import headers
-from services.kernel.kafka import producer
 from services.kernel.paging import open_pages
 from services.kernel.service import Runtime
 from services.kernel.streaming import Message, run_stream

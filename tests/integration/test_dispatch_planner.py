@@ -14,9 +14,9 @@ from services.dispatch.campaigns import campaign_alert
 from services.dispatch.standby import standby_alert, withdraw_calm
 from services.dispatch.stops import AT_START, darken
 from services.dispatch.stream import Planner
+from services.eventlog.producer import producer
 from services.eventlog.relay import Relay
 from services.eventlog.store import case_stream, read_stream
-from services.kernel.kafka import producer
 from services.kernel.postgres import create_pool
 from services.kernel.service import Runtime
 from services.kernel.streaming import Message, run_stream, stream_app
@@ -119,6 +119,30 @@ async def test_import_plans_nothing_but_a_live_fact_on_it_does(ground):
     await ground.update()
     await ground.replay()
     assert await ground.revisions() == [(1, "issued")]
+
+
+class CountingPool:
+    """A pool that counts how often somebody takes a connection, and knows no other way in."""
+
+    def __init__(self, pool):
+        self._pool, self.taken = pool, 0
+
+    def acquire(self):
+        self.taken += 1
+        return self._pool.acquire()
+
+
+async def test_batch_without_anything_live_costs_one_small_transaction(ground):
+    """Two hundred imported facts: one connection taken once, the progress noted, nothing else read or written."""
+    ground.origin = Origin.IMPORT
+    await ground.release()
+    await ground.assess(1)
+    imported = await ground.messages() * 100
+    counting = CountingPool(ground.pool)
+    ground.publisher.pool = counting
+    await Planner(ground.publisher, ground.settings).apply(imported)
+    assert counting.taken == 1
+    assert await ground.pool.fetchval("select max(next_offset) from kernel.consumer_progress") > 0
 
 
 # ── once, and in the end dark ───────────────────────────────────────────────────────────────────────────────

@@ -11,6 +11,7 @@ import pytest
 from schemas.events import CallsCounted, OverrideWithdrawn
 from schemas.vocabulary import Mode
 from services.eventlog import wire
+from services.eventlog.producer import producer
 from services.eventlog.relay import Point, Relay, RestoredDatabaseError, head
 from services.eventlog.store import (
     Append,
@@ -26,7 +27,7 @@ from services.eventlog.store import (
     read_stream,
     stopped,
 )
-from services.kernel.kafka import consumer, producer
+from services.kernel.kafka import consumer
 from services.kernel.postgres import queries
 from services.kernel.settings import Settings
 from services.kernel.topic_identity import TopicIdentity, topic_identity

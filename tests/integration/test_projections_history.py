@@ -90,7 +90,7 @@ def _opened(case: Read, line: Line) -> e.CaseOpened:
     return e.CaseOpened(
         case_number=line["ref"],
         kind=data["kind"],
-        reported_by="x",
+        reported_by=SEALED,
         last_seen=e.Place(postal_code=data["last_seen"]["postal_code"]),
         children=tuple(_children(case)),
         details=data["details"],

@@ -86,7 +86,7 @@ class Case:
     mode: Mode = Mode.ACTUAL
     origin: Origin = Origin.LIVE
     opened_at: datetime | None = None
-    reported_by: str = ""
+    reported_by: SealedAt | None = None
     disappeared_at: datetime | None = None
     last_seen: Where = Where()
     details: Details = _NO_DETAILS
@@ -160,7 +160,7 @@ def _opened(case: Case, event: Recorded, data: CaseOpened) -> Case:
         mode=event.cause.mode,
         origin=event.cause.origin,
         opened_at=event.time,
-        reported_by=data.reported_by,
+        reported_by=at(event, "reported_by", data.reported_by),
         disappeared_at=data.disappeared_at,
         last_seen=_where(event, data.last_seen),
         details=data.details,

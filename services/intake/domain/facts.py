@@ -64,7 +64,7 @@ def decide_open(
     fields = {
         "case_number": number,
         "kind": command.kind,
-        "reported_by": command.reported_by,
+        "reported_by": Secret(key_name("case", case.case_id), command.reported_by),
         "disappeared_at": command.disappeared_at,
         "last_seen": place(case, command.last_seen, "last_seen"),
         "children": [
