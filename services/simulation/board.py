@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rich.table import Table
+from rich.table import Column, Table
 
 from services.simulation.receivers import Behaviour, Receiver
 
@@ -52,12 +52,12 @@ def sentence(phase: Phase) -> str:
 def both(lit: Phase, dark: Phase, unconfirmed: Sequence[Receiver]) -> Table:
     """Time to public and time to dark of each partner."""
     found = Table(
-        "partner",
+        Column("partner", no_wrap=True),
         "behaves",
-        "time to public",
-        "time to dark",
-        "removal confirmed",
-        title="From the API's answer to the partner's acceptance",
+        "to public",
+        "to dark",
+        "removed",
+        title="Time to public and time to dark, from the API's answer to the partner's acceptance",
         title_justify="left",
     )
     for row in _rows(lit, dark, unconfirmed):
