@@ -84,16 +84,23 @@ class Installation:
             return psutil.Process(self.process.pid).children(recursive=True)
         return []
 
-    def service(self, name: str) -> psutil.Process:
-        """The process of a service, or of the broker (`kafka`)."""
+    async def service(self, name: str, seconds: float = 30) -> psutil.Process:
+        """The process of a service, or of the broker (`kafka`), as soon as there is one."""
+        end = time.monotonic() + seconds
+        while (found := self._find(name)) is None:
+            assert time.monotonic() < end, f"no process {name} came"
+            await asyncio.sleep(0.1)
+        return found
+
+    def _find(self, name: str) -> psutil.Process | None:
         for process in self.members():
             with suppress(psutil.Error):
                 command = process.cmdline()
                 if name == "kafka" and command and Path(command[0]).name == "java":
                     return process
-                if "services.cli.main" in " ".join(command) and command[-1] == name:
+                if "services.cli.service" in command and command[-1] == name:
                     return process
-        raise AssertionError(f"no process {name}")
+        return None
 
     async def call(
         self,

@@ -35,11 +35,11 @@ async def one_case(site: Installation, server, victim: str) -> None:
     def news(partner) -> list:
         return partner.arrivals[seen[partner.name] :]
 
-    def kill() -> None:
-        site.service(victim).kill()
+    async def kill() -> None:
+        (await site.service(victim)).kill()
 
     case = await insist(site, "/v1/cases", CASE)
-    kill()
+    await kill()
     campaign = await insist(
         site,
         f"/v1/cases/{case['case_id']}/campaigns",
@@ -48,7 +48,7 @@ async def one_case(site: Installation, server, victim: str) -> None:
     await insist(site, f"/v1/campaigns/{campaign['campaign_id']}/release", {}, "coordinator")
     await server.until(lambda: any(news(p) for p in screens), 60)
     await site.until_ready()
-    kill()
+    await kill()
     text = {"nl": {"headline": "Vermist", "body": "Gezien in Leuven? Bel 116 000."}}
     await insist(
         site,
@@ -60,7 +60,7 @@ async def one_case(site: Installation, server, victim: str) -> None:
     await site.until_ready()
     outcome = {"type": "closed", "outcomes": [{"child": 0, "outcome": "found_safe"}]}
     closing = asyncio.create_task(insist(site, f"/v1/cases/{case['case_id']}/events", outcome))
-    kill()
+    await kill()
     await closing
     await server.until(lambda: all(news(p)[-1].type == "alert.withdrawn" for p in screens), 60)
     for name in HELPERS:
@@ -109,7 +109,7 @@ async def test_dark_does_not_wait_for_kafka(fresh, partners):
     await fresh.post(f"/v1/campaigns/{campaign['campaign_id']}/release", {}, "coordinator")
     screens = partners.partners.values()
     await partners.until(lambda: all(p.shows for p in screens))
-    broker = fresh.service("kafka")
+    broker = await fresh.service("kafka")
     broker.suspend()
     try:
         await fresh.post(

@@ -150,7 +150,7 @@ async def main():
     await Supervisor(programs, logs=Path({str(tmp_path)!r})).run(asyncio.Event())
 asyncio.run(main())
 """)
-    supervisor = subprocess.Popen([sys.executable, str(script)])  # noqa: ASYNC220 - starts in no time
+    supervisor = subprocess.Popen([sys.executable, str(script)])
     try:
         await until(lambda: all("tied" in _text(tmp_path / f"{name}.log") for name in ("one", "two")))
         children = psutil.Process(supervisor.pid).children()
@@ -185,7 +185,7 @@ if {end!r} == "dismiss":
 Path({str(tmp_path / "pids")!r}).write_text(f"{{server.pid}} {{guard._process.pid}} ok")
 time.sleep(600)
 """
-    owner = subprocess.Popen([sys.executable, "-c", script])  # noqa: ASYNC220 - starts in no time
+    owner = subprocess.Popen([sys.executable, "-c", script])
     pids = tmp_path / "pids"
     await until(lambda: _text(pids).endswith("ok"))
     server, guard, _ = pids.read_text().split()
