@@ -34,7 +34,9 @@ app = typer.Typer(
 topics_app = typer.Typer(help="The topics in Kafka.", no_args_is_help=True)
 report_app = typer.Typer(help="Figures from the read models.", no_args_is_help=True)
 projections_app = typer.Typer(help="The read models.", no_args_is_help=True)
+tokens_app = typer.Typer(help="Who may call.", no_args_is_help=True)
 app.add_typer(topics_app, name="topics")
+app.add_typer(tokens_app, name="token")
 app.add_typer(report_app, name="report")
 app.add_typer(projections_app, name="projections")
 
@@ -168,6 +170,30 @@ def migrate(
     _do(lambda: upkeep.migrate(data, new_epoch=new_epoch))
 
 
+@app.command()
+def alive() -> None:
+    """Exit 0 when the service on this host has sent a heartbeat lately: the health check of a container."""
+    from services.cli import upkeep
+
+    _do(upkeep.alive)
+
+
+@tokens_app.command("create")
+def token_create(
+    principal: Annotated[str, typer.Argument(help="Who gets it: one name per person.")],
+    role: Annotated[
+        Literal["operator", "coordinator", "admin", "viewer"],
+        typer.Option(help="What the person is here for."),
+    ],
+    days: Annotated[int, typer.Option(min=1, max=3650, help="How long it is valid.")] = 90,
+    data: DataOption = DEFAULT_DATA,
+) -> None:
+    """Make a bearer token and print it: it can be read only now."""
+    from services.cli import upkeep
+
+    _do(lambda: upkeep.token_create(data, principal, role, days))
+
+
 @topics_app.command("create")
 def topics_create(data: DataOption = DEFAULT_DATA) -> None:
     """Create the topics that are missing, as the settings say."""
@@ -244,15 +270,11 @@ def main() -> None:
 
 
 def _explain(error: Exception) -> None:
-    """Errors of the embedded servers and of the ways to servers; everything else is our own fault and shown whole."""
+    """A server that is away is one clear line; everything else is our own fault and shown whole."""
     import asyncpg
     from aiokafka.errors import KafkaError
 
-    from services.kernel.embedded import EmbeddedError
-
-    if isinstance(error, EmbeddedError):
-        sys.stderr.write(f"error: {error}\n")
-    elif isinstance(error, (OSError, asyncpg.PostgresConnectionError, KafkaError)):
+    if isinstance(error, (OSError, asyncpg.PostgresConnectionError, KafkaError)):
         what = type(error).__name__
         sys.stderr.write(f"error: a server does not answer ({what}); check DATABASE_URL and ")
         sys.stderr.write("KAFKA_BOOTSTRAP_SERVERS, or start the system with `zoeklicht run`\n")

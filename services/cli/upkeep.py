@@ -1,5 +1,6 @@
 """Commands that bring an installation into shape: schemas and topics."""
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from rich.console import Console
@@ -8,8 +9,11 @@ from schemas.events import TOPICS
 from services.cli.database import migrate_all
 from services.cli.local import system
 from services.cli.place import Place
+from services.kernel.auth import Role, issue_token
 from services.kernel.kafka import create_topics
 from services.kernel.postgres import create_pool, queries
+from services.kernel.service import alive_here
+from services.kernel.settings import load_settings
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -39,3 +43,23 @@ async def topics_create(data: Path) -> None:
             console.print(f"created {name}")
         if not created:
             console.print(f"all topics are there: {', '.join(map(found.settings.topic, TOPICS))}")
+
+
+async def alive() -> int:
+    """0 when a service on this host has sent a heartbeat lately, else 1."""
+    pool = await create_pool(load_settings().database_url.get_secret_value(), size=1)
+    try:
+        return 0 if await alive_here(pool) else 1
+    finally:
+        await pool.close()
+
+
+async def token_create(data: Path, principal: str, role: str, days: int) -> None:
+    """Makes a token that is valid for so many days and prints it."""
+    async with system(Place(data), with_kafka=False) as found:
+        pool = await create_pool(found.settings.database_url.get_secret_value(), size=1)
+        try:
+            until = datetime.now(UTC) + timedelta(days=days)
+            console.print(await issue_token(pool, principal, Role(role), expires_at=until))
+        finally:
+            await pool.close()

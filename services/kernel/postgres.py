@@ -17,6 +17,7 @@ Connection = Any
 Pool = Any
 """asyncpg.Pool."""
 
+IDLE_CONNECTION_S = 20.0
 _RETRIES = 5
 _SERVER_SETTINGS = {
     # An open writing transaction stalls every reader of the log, so none may stay open.
@@ -34,6 +35,8 @@ async def create_pool(url: str, *, size: int = 5, application: str = "zoeklicht"
         min_size=1,
         max_size=size,
         command_timeout=60,
+        # A burst's connections go when it is over: every backend costs memory on one machine.
+        max_inactive_connection_lifetime=IDLE_CONNECTION_S,
         server_settings={**_SERVER_SETTINGS, "application_name": application},
     )
 

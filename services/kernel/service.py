@@ -110,6 +110,18 @@ async def _beat(runtime: Runtime) -> None:
             )
 
 
+async def alive_here(pool: Pool) -> bool:
+    """Whether a service on this host (in a container: this one) has sent a heartbeat lately."""
+    return bool(
+        await pool.fetchval(
+            "select exists (select from kernel.heartbeat where starts_with(instance, $1)"
+            " and beat_at > clock_timestamp() - $2::interval)",
+            f"{socket.gethostname()}:",
+            STALE,
+        )
+    )
+
+
 async def services_ready(pool: Pool) -> dict[str, bool]:
     """Which services have a process that is alive and ready."""
     rows = await pool.fetch(

@@ -1,5 +1,7 @@
 """The one error of the embedded servers."""
 
+from services.kernel.errors import ZoeklichtError
 
-class EmbeddedError(Exception):
+
+class EmbeddedError(ZoeklichtError):
     """An embedded server cannot be provided; the text is one line that says what to do next."""
