@@ -10,13 +10,14 @@ from dispatch_ground import GHENT, LEUVEN, NAME, Ground, add_recipient, in_futur
 from schemas.events import CASE_EVENTS, CaseClosed, CaseMerged
 from schemas.vocabulary import CampaignKind, Criterion, Mode, Origin
 from services.dispatch import main as dispatch_main
+from services.dispatch import standby
 from services.dispatch.campaigns import campaign_alert
 from services.dispatch.standby import standby_alert, withdraw_calm
 from services.dispatch.stops import AT_START, darken
 from services.dispatch.stream import Planner
 from services.eventlog.producer import producer
 from services.eventlog.relay import Relay
-from services.eventlog.store import case_stream, read_stream
+from services.eventlog.store import Cause, case_stream, read_stream
 from services.kernel.postgres import create_pool
 from services.kernel.service import Runtime
 from services.kernel.streaming import Message, run_stream, stream_app
@@ -314,13 +315,23 @@ async def test_expired_release_stays_dark(ground):
     assert [row["state"] for row in await ground.deliveries()] == ["superseded"]
 
 
-async def test_erased_appeal_stays_dark(ground):
-    """When the case's key is destroyed there is nothing to show, and nothing is shown."""
+@pytest.mark.parametrize("kind", ["case", "child"])
+async def test_erased_appeal_stays_dark(ground, kind):
+    """When the key of its texts or of its only child is destroyed there is nothing to show, and nothing is shown."""
     await add_recipient(ground.pool)
     await ground.release()
-    await ground.vault.destroy([f"case:{ground.case}", f"child:{ground.child}"])
+    await ground.vault.destroy([f"{kind}:{getattr(ground, kind)}"])
     await ground.replay()
     assert [row["state"] for row in await ground.deliveries()] == ["superseded"]
+
+
+async def test_release_taken_up_by_many_at_once_is_one_revision(ground):
+    """During a rebalance two processes may hold the same message: one publishes, the others find nothing to do."""
+    await add_recipient(ground.pool)
+    await ground.release()
+    await asyncio.gather(*(ground.replay() for _ in range(8)))
+    assert await ground.revisions() == [(1, "issued")]
+    assert await ground.pool.fetchval("select count(*) from dispatch.parked") == 0
 
 
 async def test_gap_is_read_from_the_store(ground):
@@ -490,6 +501,19 @@ async def test_short_dip_is_the_same_episode_for_recipients(ground):
     await withdraw_calm(ground.publisher, timedelta(0))
     assert await ground.revisions() == [(1, "issued")]
     assert await ground.pool.fetchval("select calm_since is null and episode = 2 from dispatch.standby")
+
+
+async def test_timer_that_comes_too_late_leaves_a_worrying_case_alone(ground):
+    """Found calm, but worrying again before the lock was had: the alert stays."""
+    await add_recipient(ground.pool, audience="missing_persons_unit")
+    await ground.assess(1)
+    await ground.assess(1, worrying=False, case_version=2)
+    await ground.replay()
+    late = standby._Over(ground.case, Cause("dispatch", "c-1"), None, "not_worrying", calm_for=timedelta(0))
+    await ground.assess(2, case_version=3)
+    await ground.replay()
+    await standby._withdraw(ground.publisher, late)
+    assert await ground.revisions() == [(1, "issued")]
 
 
 async def test_standby_goes_at_once_when_the_case_closes(ground):
