@@ -48,7 +48,8 @@ class Servers:
         if running:
             return running
         server = EmbeddedKafka(self.directory / "kafka", log_file=self.directory / "kafka.log")
-        return self.stack.enter_context(server).bootstrap
+        self.stack.callback(server.stop)
+        return server.start()
 
 
 @pytest.fixture(scope="session")

@@ -33,7 +33,7 @@ app = typer.Typer(
 )
 topics_app = typer.Typer(help="The topics in Kafka.", no_args_is_help=True)
 report_app = typer.Typer(help="Figures from the read models.", no_args_is_help=True)
-projections_app = typer.Typer(help="The read models.", no_args_is_help=True)
+projections_app = typer.Typer(help="The read models.")
 tokens_app = typer.Typer(help="Who may call.", no_args_is_help=True)
 app.add_typer(topics_app, name="topics")
 app.add_typer(tokens_app, name="token")

@@ -1,0 +1,99 @@
+"""The compose file's services, started by its own commands and environment against servers started by hand.
+
+No container engine is needed: only the addresses of the servers differ, and with one broker the replication.
+"""
+
+import asyncio
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from installation import CASE, Installation, free_port, register
+
+ROOT = Path(__file__).parents[2]
+COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+SERVICES = ("intake", "relay", "criteria", "dispatch", "sender", "auditor", "projections", "web")
+SCRIPT = Path(sys.executable).with_name("zoeklicht")
+
+
+def environment(service: str, here: dict[str, str]) -> dict[str, str]:
+    """What the compose file gives a service, with the example's values and the addresses of this test."""
+    shown = dict(re.findall(r"^(\w+)=(.*)$", (ROOT / "deploy/example.env").read_text(), re.MULTILINE))
+
+    def filled(text: str) -> str:
+        return re.sub(r"\$\{(\w+)(?::[-?]([^}]*))?\}", lambda m: shown.get(m[1], m[2] or ""), text)
+
+    given = {name: filled(str(value)) for name, value in COMPOSE[service]["environment"].items()}
+    assert set(here) <= set(given), "the test overrides only what the compose file sets"
+    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    return {**kept, **given, **here}
+
+
+@pytest.mark.timeout(180)
+async def test_services_run_by_the_commands_of_the_compose_file(settings, kafka, partners, tmp_path):
+    """Prepared and started as the compose file says, the system becomes ready, healthy, and alerts the Unit."""
+    main = settings.database_url.get_secret_value()
+    port = free_port()
+    here = {
+        "DATABASE_URL": main,
+        "ZOEKLICHT_VAULT_DATABASE_URL": settings.vault_url,
+        "KAFKA_BOOTSTRAP_SERVERS": kafka,
+        "ZOEKLICHT_TOPIC_REPLICATION": "1",
+        "ZOEKLICHT_PUBLIC_URL": f"http://127.0.0.1:{port}",
+    }
+    prefix = {"ZOEKLICHT_TOPIC_PREFIX": settings.topic_prefix, "ZOEKLICHT_ALLOW_LOOPBACK_PARTNERS": "true"}
+
+    def run(service: str, *command: str) -> subprocess.CompletedProcess[str]:
+        given = {**environment(service, here), **prefix}
+        return subprocess.run(
+            command, env=given, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60
+        )
+
+    prepare = COMPOSE["migrate"]
+    env_path = f"{SCRIPT.parent}:{os.environ['PATH']}"
+    prefix["PATH"] = env_path
+    done = run("migrate", *prepare["entrypoint"], *prepare["command"])
+    assert done.returncode == 0, done.stderr
+    assert "case-events" in done.stdout
+
+    started = {}
+    for name in SERVICES:
+        given = {**environment(name, here), **prefix}
+        if name == "web":
+            given |= {"ZOEKLICHT_HOST": "127.0.0.1", "ZOEKLICHT_PORT": str(port)}
+        with (tmp_path / f"{name}.log").open("wb") as log:
+            started[name] = subprocess.Popen(
+                [SCRIPT, *COMPOSE[name]["command"]], env=given, cwd=tmp_path, stdout=log, stderr=log
+            )
+    site = Installation(tmp_path)
+    site.port, site.url, site.process = port, f"http://127.0.0.1:{port}", started["web"]
+    try:
+        import aiohttp
+
+        site.session = aiohttp.ClientSession()
+        try:
+            await site.until_ready(60)
+        except AssertionError:
+            shown = "".join(f"\n{name}: " + (tmp_path / f"{name}.log").read_text()[-300:] for name in SERVICES)
+            pytest.fail(f"not ready: {shown}")
+        for role in ("operator", "coordinator", "admin"):
+            made = run("web", SCRIPT, "token", "create", f"person-{role}", "--role", role)
+            assert made.returncode == 0, made.stderr
+            site.tokens[role] = made.stdout.strip()
+        await register(site, partners, {"unit": {"audience": "missing_persons_unit"}})
+        await site.post("/v1/cases", CASE)
+        unit = partners.partners["unit"]
+        await partners.until(lambda: unit.arrivals)
+        assert run("relay", SCRIPT, *COMPOSE["relay"]["healthcheck"]["test"][2:]).returncode == 0
+    finally:
+        if site.session:
+            await site.session.close()
+        for process in started.values():
+            process.send_signal(signal.SIGTERM)
+        codes = {name: await asyncio.to_thread(p.wait, 30) for name, p in started.items()}
+    assert set(codes.values()) == {0}, codes
