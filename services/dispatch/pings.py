@@ -23,6 +23,7 @@ Activate = Callable[[Connection, UUID], Awaitable[None]]
 
 _AT_ONCE = 16
 _SQL = queries("services.dispatch", "sender.sql")
+_RECIPIENTS_CHANGE = queries("services.dispatch")["recipients_change"]
 log = structlog.get_logger()
 
 
@@ -81,6 +82,8 @@ class Pings:
         return answer.status, None if answer.status in HTTP_OK else "refused"
 
     async def _welcome(self, connection: Connection, row: Any) -> None:
+        # Before the question: an address that changes from here on waits, and is proved by a handshake of its own.
+        await connection.execute(_RECIPIENTS_CHANGE)
         asked = await connection.fetchval(_SQL["ping_asked"], row["recipient_id"])
         if asked != row["requested_at"]:
             return  # the address or the secret changed meanwhile: a newer handshake decides

@@ -79,7 +79,9 @@ async def test_services_run_by_the_commands_of_the_compose_file(settings, kafka,
         try:
             await site.until_ready(60)
         except AssertionError:
-            shown = "".join(f"\n{name}: " + (tmp_path / f"{name}.log").read_text()[-300:] for name in SERVICES)
+            shown = "".join(
+                f"\n{name}: " + (tmp_path / f"{name}.log").read_text()[-300:] for name in SERVICES
+            )
             pytest.fail(f"not ready: {shown}")
         for role in ("operator", "coordinator", "admin"):
             made = run("web", SCRIPT, "token", "create", f"person-{role}", "--role", role)
