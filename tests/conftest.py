@@ -104,14 +104,23 @@ def templates(postgres_url: str) -> tuple[str, str]:
     return names
 
 
+async def _drop(url: str, *names: str) -> None:
+    connection = await asyncpg.connect(_with_database(url, "postgres"))
+    try:
+        for name in names:
+            await connection.execute(f'drop database if exists "{name}" with (force)')
+    finally:
+        await connection.close()
+
+
 @pytest.fixture
-async def settings(postgres_url: str, templates: tuple[str, str]) -> Settings:
+async def settings(postgres_url: str, templates: tuple[str, str]) -> AsyncIterator[Settings]:
     """Settings of an installation with databases of its own; Kafka is away."""
     number = next(_numbers)
     main, vault = f"zl_{_run}_{number}", f"zl_{_run}_{number}_vault"
     await _create(postgres_url, main, templates[0])
     await _create(postgres_url, vault, templates[1])
-    return load_settings(
+    yield load_settings(
         database_url=_with_database(postgres_url, main),
         vault_database_url=_with_database(postgres_url, vault),
         kafka_bootstrap_servers="127.0.0.1:1",
@@ -120,6 +129,8 @@ async def settings(postgres_url: str, templates: tuple[str, str]) -> Settings:
         master_key=MASTER_KEY,
         allow_loopback_partners=True,
     )
+    # Two databases a test would fill a disk within a few runs.
+    await _drop(postgres_url, main, vault)
 
 
 @pytest.fixture

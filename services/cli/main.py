@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from uuid import UUID
 
 import typer
 
@@ -33,12 +34,14 @@ app = typer.Typer(
 )
 topics_app = typer.Typer(help="The topics in Kafka.", no_args_is_help=True)
 report_app = typer.Typer(help="Figures from the read models.", no_args_is_help=True)
+criteria_app = typer.Typer(help="Flag worrying cases; the cases in quarantine.")
 projections_app = typer.Typer(help="The read models.")
 tokens_app = typer.Typer(help="Who may call.", no_args_is_help=True)
 app.add_typer(topics_app, name="topics")
 app.add_typer(tokens_app, name="token")
 app.add_typer(report_app, name="report")
 app.add_typer(projections_app, name="projections")
+app.add_typer(criteria_app, name="criteria", rich_help_panel="Services, one process each")
 
 
 def _do(work: Callable[[], Coroutine[Any, Any, int | None]]) -> None:
@@ -93,7 +96,7 @@ def _service(name: str) -> None:
 
 @app.command(rich_help_panel="Services, one process each")
 def intake() -> None:
-    """Take commands: the timer loop of cases and campaigns."""
+    """Timers of cases and campaigns: expiry, automatic release."""
     _service("intake")
 
 
@@ -103,10 +106,21 @@ def relay() -> None:
     _service("relay")
 
 
-@app.command(rich_help_panel="Services, one process each")
-def criteria() -> None:
-    """Flag worrying cases."""
-    _service("criteria")
+@criteria_app.callback(invoke_without_command=True)
+def criteria(context: typer.Context) -> None:
+    """Flag worrying cases; without a command: the service that does it."""
+    if context.invoked_subcommand is None:
+        _service("criteria")
+
+
+@criteria_app.command("resume")
+def criteria_resume(
+    case: Annotated[UUID, typer.Argument(help="The id of the case.")], data: DataOption = DEFAULT_DATA
+) -> None:
+    """Take a case out of quarantine, once what was wrong with its event is mended."""
+    from services.cli import upkeep
+
+    _do(lambda: upkeep.criteria_resume(data, case))
 
 
 @app.command(rich_help_panel="Services, one process each")

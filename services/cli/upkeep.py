@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import UUID
 
 from rich.console import Console
 
@@ -9,7 +10,10 @@ from schemas.events import TOPICS
 from services.cli.database import migrate_all
 from services.cli.local import system
 from services.cli.place import Place
+from services.criteria.handlers import Assessor
+from services.criteria.rulebook import load_rulebook
 from services.kernel.auth import Role, issue_token
+from services.kernel.clock import SystemClock
 from services.kernel.kafka import create_topics
 from services.kernel.postgres import create_pool, queries
 from services.kernel.service import alive_here
@@ -63,3 +67,16 @@ async def token_create(data: Path, principal: str, role: str, days: int) -> None
             console.print(await issue_token(pool, principal, Role(role), expires_at=until))
         finally:
             await pool.close()
+
+
+async def criteria_resume(data: Path, case: UUID) -> None:
+    """Takes a case out of quarantine. Raises StillPoisonError when its event still cannot be read."""
+    async with system(Place(data), with_kafka=False) as found:
+        pool = await create_pool(found.settings.database_url.get_secret_value(), size=2)
+        try:
+            version = await Assessor(
+                pool, load_rulebook(found.settings.rules, found.settings.zone), SystemClock()
+            ).resume(case)
+        finally:
+            await pool.close()
+    console.print(f"case {case} goes on; it is assessed up to version {version}")

@@ -27,7 +27,7 @@ from services.eventlog.store import Recorded, read_case
 from services.intake import handlers, views
 from services.intake.handlers import Answer, Ask, IntakeDeps
 from services.kernel.auth import EVERYONE_INSIDE, LEADS, STAFF, Principal, Role, require
-from services.kernel.http import if_match
+from services.kernel.http import if_match, traceparent
 from services.kernel.idempotency import Idempotency, idempotency_of
 from services.kernel.problems import NotFoundError
 
@@ -66,7 +66,7 @@ def _ask(*roles: Role) -> Any:
         return Ask(
             principal,
             str(correlation),
-            request.headers.get("traceparent", "")[:100] or None,
+            traceparent(request),
             idempotency,
             if_match(request),
         )

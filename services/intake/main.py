@@ -1,5 +1,6 @@
 """The process `intake`: what happens by itself at a moment. Commands come in through the web process."""
 
+import asyncio
 from datetime import timedelta
 from uuid import UUID
 
@@ -16,12 +17,14 @@ from services.intake.handlers import IntakeDeps, known_of
 from services.intake.policy import load_policy
 from services.intake.store import File
 from services.kernel.auth import Principal, Role
+from services.kernel.idempotency import forget_old
 from services.kernel.paging import page
 from services.kernel.postgres import Connection, create_pool, in_transaction
 from services.kernel.service import Runtime, run_service
 from services.kernel.vault import Vault
 
 PAUSE_S = 0.5
+FORGET_EVERY_S = 600.0
 BATCH = 100
 LATER = timedelta(seconds=1)
 AFTER_FAILURE = timedelta(seconds=10)
@@ -123,8 +126,11 @@ async def _main(runtime: Runtime) -> None:
     keys = await create_pool(settings.vault_url, size=2, application="zoeklicht-intake-vault")
     try:
         deps = IntakeDeps(runtime.pool, Vault(keys, settings.master_key_bytes), settings, policy)
+        forget_at = 0.0
         while not runtime.stop.is_set():
             done = await run_due(deps)
+            if asyncio.get_running_loop().time() >= forget_at and not await forget_old(deps.pool):
+                forget_at = asyncio.get_running_loop().time() + FORGET_EVERY_S
             runtime.ready = True
             runtime.progress = {"due": done}
             await runtime.pause(PAUSE_S)

@@ -1,5 +1,6 @@
 """The HTTP edge: limits, correlation, and errors as problem documents that never repeat a value."""
 
+import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from uuid import uuid4
@@ -16,6 +17,9 @@ from services.kernel.problems import Problem, TooLargeError
 
 MAX_BODY_BYTES = 64 * 1024
 PROBLEM_JSON = "application/problem+json"
+# Both travel into logs and Kafka headers, so nothing that could be a name gets through.
+_CORRELATION = re.compile(r"^[0-9a-f]{8}[0-9a-f-]{0,56}$")
+_TRACEPARENT = re.compile(r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")
 
 log = structlog.get_logger()
 
@@ -85,7 +89,9 @@ def _on_invalid(_request: Request, error: Exception) -> Response:
 
 def _on_http(_request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for this type alone
-    return _plain(error.status_code, "http", str(error.detail))
+    answer = _plain(error.status_code, "http", str(error.detail))
+    answer.headers.update(error.headers or {})
+    return answer
 
 
 def _on_crash(request: Request, error: Exception) -> Response:
@@ -107,23 +113,20 @@ class EdgeMiddleware:
             return
         headers = dict(scope["headers"])
         given = headers.get(b"x-correlation-id", b"").decode("ascii", "ignore")
-        correlation = given if given.replace("-", "").isalnum() and len(given) <= 64 else str(uuid4())  # noqa: PLR2004
+        correlation = given if _CORRELATION.match(given) else str(uuid4())
         structlog.contextvars.bind_contextvars(correlation_id=correlation)
-        upload = headers.get(b"content-type", b"").startswith(b"multipart/")
+        send = _tagged(send, correlation)
         declared = headers.get(b"content-length", b"0")
-        limit = None if upload else self._max_body
-        if limit is not None and (not declared.isdigit() or int(declared) > limit):
+        if not declared.isdigit() or int(declared) > self._max_body:
             await _too_large()(scope, receive, send)
             return
-        tagged = _tagged(send, correlation)
-        if limit is None or b"content-length" in headers or b"transfer-encoding" not in headers:
-            await self._app(scope, receive, tagged)
-            return
-        body = await _bounded(receive, limit)
-        if body is None:
-            await _too_large()(scope, receive, send)
-            return
-        await self._app(scope, _replay(body, receive), tagged)
+        if b"transfer-encoding" in headers:
+            body = await _bounded(receive, self._max_body)
+            if body is None:
+                await _too_large()(scope, receive, send)
+                return
+            receive = _replay(body, receive)
+        await self._app(scope, receive, send)
 
 
 def _too_large() -> Response:
@@ -188,3 +191,9 @@ def if_match(request: Request) -> int | None:
     text = value.strip().strip('"')
     # Something that never was a version matches nothing: 412, as for any other stale one.
     return int(text) if text.isdecimal() and len(text) < 19 else -1  # noqa: PLR2004 - a bigint's digits
+
+
+def traceparent(request: Request) -> str | None:
+    """The W3C `traceparent` of a request; None when there is none of that form."""
+    value = request.headers.get("traceparent", "")
+    return value if _TRACEPARENT.match(value) else None

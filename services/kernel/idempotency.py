@@ -28,6 +28,16 @@ class AnsweredBefore(Exception):  # noqa: N818 - not an error: the answer is the
         self.answer = answer
 
 
+async def forget_old(pool: Pool, most: int = 500) -> int:
+    """Deletes at most `most` answers whose time is over; returns how many. They hold sealed secrets of partners."""
+    gone = await pool.fetch(
+        "delete from kernel.idempotency where ctid in (select ctid from kernel.idempotency"
+        f" where created_at < clock_timestamp() - interval '{KEPT}' limit $1) returning 1",
+        most,
+    )
+    return len(gone)
+
+
 @dataclass(frozen=True, slots=True)
 class Idempotency:
     """One key of one principal on one route, with the fingerprint of the body."""

@@ -6,9 +6,13 @@ after our own transaction, a supervisor that ends the process, no tables, no pro
 """
 
 import asyncio
+import os
+import shutil
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import faust
@@ -61,12 +65,12 @@ def _credentials(settings: Settings) -> Any:
 
         context = ssl.create_default_context(cafile=settings.kafka_ssl_cafile)
     password = settings.kafka_sasl_password
-    if settings.kafka_sasl_mechanism and password:
+    if settings.kafka_security_protocol.startswith("SASL"):
         return faust.SASLCredentials(
             username=settings.kafka_sasl_username,
-            password=password.get_secret_value(),
+            password=password.get_secret_value() if password else None,
             ssl_context=context,
-            mechanism=settings.kafka_sasl_mechanism,
+            mechanism=settings.kafka_sasl_mechanism or "PLAIN",
         )
     return faust.SSLCredentials(context) if context else None
 
@@ -80,6 +84,8 @@ def stream_app(settings: Settings, group: str, topic: str, apply: Apply) -> faus
         processing_guarantee="at_least_once",
         agent_supervisor=CrashingSupervisor,
         store="memory://",
+        # Faust makes this folder though it keeps nothing there; in the current folder it would litter.
+        datadir=Path(tempfile.gettempdir()) / f"zoeklicht-faust-{os.getpid()}",
         value_serializer="raw",
         key_serializer="raw",
         topic_allow_declare=False,
@@ -153,6 +159,7 @@ async def run_stream(app: faust.App, runtime: Runtime) -> None:
             task.cancel()
         with suppress(Exception):
             await asyncio.wait_for(app.stop(), _STOP_TIMEOUT_S)
+        shutil.rmtree(app.conf.datadir, ignore_errors=True)
 
 
 async def _watch_assignment(app: faust.App, runtime: Runtime) -> None:

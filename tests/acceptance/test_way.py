@@ -4,6 +4,7 @@ import json
 import re
 from collections import Counter
 from datetime import UTC, datetime
+from uuid import uuid4
 
 from installation import CASE, register, release
 
@@ -161,14 +162,13 @@ async def test_logs_follow_one_request_through_every_process_and_hold_no_identit
     site, server = shared
     unit = server.partners["unit"]
     mark = len(unit.arrivals)
-    answer = await site.call(
-        "POST", "/v1/cases", body=CASE, expect=201, headers={"X-Correlation-ID": "follow-me-1"}
-    )
-    assert answer[2]["X-Correlation-ID"] == "follow-me-1"
+    follow = str(uuid4())
+    answer = await site.call("POST", "/v1/cases", body=CASE, expect=201, headers={"X-Correlation-ID": follow})
+    assert answer[2]["X-Correlation-ID"] == follow
     await server.until(lambda: standbys(unit, mark))
 
     def services_with_it() -> set[str]:
-        return {p.stem for p in (site.folder / "logs").glob("*.log") if "follow-me-1" in p.read_text()}
+        return {p.stem for p in (site.folder / "logs").glob("*.log") if follow in p.read_text()}
 
     await server.until(lambda: {"web", "criteria", "dispatch", "sender"} <= services_with_it())
     for path in site.folder.rglob("*.log"):

@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 
 from services.kernel import auth, paging
-from services.kernel.idempotency import AnsweredBefore, Idempotency
+from services.kernel.idempotency import AnsweredBefore, Idempotency, forget_old
 from services.kernel.migrations import MigrationError, migrate
 from services.kernel.problems import ConflictError, InvalidError
 from services.kernel.vault import KeyDestroyedError, Vault, VaultError, key_name
@@ -105,3 +105,16 @@ async def test_migrations_apply_once_and_an_edited_one_is_found(pool):
     await pool.execute("update public.migration set digest = 'x' where name = '0001_eventlog.sql'")
     with pytest.raises(MigrationError, match="new migration"):
         await migrate(pool, ("services.eventlog",))
+
+
+async def test_old_answers_are_forgotten(pool):
+    """After seven days the sealed answer is deleted, not only hidden; younger ones stay."""
+    for name in ("old", "young"):
+        async with pool.acquire() as connection, connection.transaction():
+            await key(name=name).claim(connection)
+            await key(name=name).remember(connection, 201, {})
+    await pool.execute(
+        "update kernel.idempotency set created_at = now() - interval '8 days' where key = 'old'"
+    )
+    assert await forget_old(pool) == 1
+    assert [row["key"] for row in await pool.fetch("select key from kernel.idempotency")] == ["young"]
