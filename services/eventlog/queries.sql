@@ -42,18 +42,19 @@ order by position
 -- read_subjects: every event of these cases in order of appending
 select * from eventlog.events where subject = any($1::text[]) order by position
 
--- tail: committed events after a point of the log, in the order that loses nothing
+-- tail: committed events after a point of the log, in the order that loses nothing (of numbers: qualified, because
+-- the bare name in `order by` is the text of the select list, where 1000 comes before 999)
 select epoch, transaction_id::text as transaction_id, position, stream, version, event_id, type, topic, subject,
     time, recorded_time, imported_time, correlation_id, causation_id, actor, traceparent, origin, mode, data
 from eventlog.events
 where (epoch, transaction_id, position) > ($1, $2::text::xid8, $3)
   and (epoch < (select current from eventlog.epoch) or transaction_id < pg_snapshot_xmin(pg_current_snapshot()))
-order by epoch, transaction_id, position limit $4
+order by events.epoch, events.transaction_id, events.position limit $4
 
 -- head: the last event that a reader may see
 select epoch, transaction_id::text as transaction_id, position from eventlog.events
 where epoch < (select current from eventlog.epoch) or transaction_id < pg_snapshot_xmin(pg_current_snapshot())
-order by epoch desc, transaction_id desc, position desc limit 1
+order by events.epoch desc, events.transaction_id desc, events.position desc limit 1
 
 -- checkpoint: where the relay is
 select epoch, transaction_id::text as transaction_id, position, cluster_id, topic_ids, clean_stop
@@ -65,14 +66,13 @@ values (0, '0'::xid8, 0, $1, $2)
 on conflict (only_one) do update set epoch = 0, transaction_id = '0'::xid8, position = 0, cluster_id = $1,
     topic_ids = $2, clean_stop = false
 
--- checkpoint_rewind: back to the last event recorded before a moment
-update eventlog.relay_checkpoint c set (epoch, transaction_id, position) =
-    (select coalesce(max(e.epoch), 0), coalesce(min(e.transaction_id)::text, '0')::xid8, 0
-     from (select epoch, transaction_id from eventlog.events where recorded_time > clock_timestamp() - $1::interval
-             or imported_time > clock_timestamp() - $1::interval
-           order by epoch, transaction_id limit 1) e)
-where exists (select 1 from eventlog.events where recorded_time > clock_timestamp() - $1::interval
-                or imported_time > clock_timestamp() - $1::interval)
+-- checkpoint_rewind: back by an interval, counted from the checkpoint's last move; never forward
+update eventlog.relay_checkpoint c set epoch = e.epoch, transaction_id = e.transaction_id, position = 0
+from (select epoch, transaction_id from eventlog.events
+      where recorded_time > (select moved_at from eventlog.relay_checkpoint) - $1::interval
+         or imported_time > (select moved_at from eventlog.relay_checkpoint) - $1::interval
+      order by epoch, transaction_id limit 1) e
+where (e.epoch, e.transaction_id, 0) < (c.epoch, c.transaction_id, c.position)
 
 -- checkpoint_move: compare and set; no row means another relay is at work
 update eventlog.relay_checkpoint set epoch = $1, transaction_id = $2::text::xid8, position = $3,

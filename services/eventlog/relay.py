@@ -20,7 +20,10 @@ from services.kernel.topic_identity import TopicIdentity
 BATCH = 500
 POLL_S = 0.5
 REWIND = timedelta(hours=1)
-"""Kafka does not fsync each write: after an unclean stop, what it acknowledged lately is sent again."""
+"""Kafka does not fsync each write: after an unclean stop, what it acknowledged last is sent again.
+
+Counted back from the checkpoint's last move, not from now: an outage may last longer than this.
+"""
 _ACTIVE_LOCK = 116_001
 
 _SQL = queries("services.eventlog")
@@ -108,24 +111,11 @@ class Relay:
         if not same:
             await self._connection.execute(_SQL["checkpoint_start"], identity.cluster_id, topics)
         elif not row["clean_stop"]:
-            await self._rewind()
+            await self._connection.execute(_SQL["checkpoint_rewind"], REWIND)
         await self._connection.execute(_SQL["checkpoint_close"], False)
         self._at = Point.of(await self._connection.fetchrow(_SQL["checkpoint"]))
         await self._connection.add_listener(CHANNEL, lambda *_: self._hint.set())
         log.info("relay begins", same_cluster=same, position=self._at.position)
-
-    async def _rewind(self) -> None:
-        before = Point.of(await self._connection.fetchrow(_SQL["checkpoint"]))
-        async with self._connection.transaction():
-            await self._connection.execute(_SQL["checkpoint_rewind"], REWIND)
-            after = Point.of(await self._connection.fetchrow(_SQL["checkpoint"]))
-            if after.key > before.key:  # never forward: what lies between was never sent
-                await self._connection.execute(
-                    "update eventlog.relay_checkpoint set epoch = $1, transaction_id = $2::text::xid8, position = $3",
-                    before.epoch,
-                    before.transaction_id,
-                    before.position,
-                )
 
     async def run(self, stop: asyncio.Event) -> None:
         """Sends until asked to stop. NOTIFY is a hint, polling the guarantee."""

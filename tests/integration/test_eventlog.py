@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -135,6 +135,22 @@ async def test_reader_loses_nothing_and_keeps_every_stream_in_order(pool):
         last[stream] = version
 
 
+async def test_transactions_are_read_in_the_order_of_their_numbers(pool):
+    """Where transaction ids get a digit more, the reader keeps the order, and the head is the newest."""
+    ids = ["9", "10", "99", "100"]
+    for number in ids:
+        await pool.execute(
+            "insert into eventlog.events (epoch, transaction_id, stream, version, event_id, type, topic, subject,"
+            " time, correlation_id, actor, origin, mode, data) values (0, $1::text::xid8, $1::text, 1,"
+            " gen_random_uuid(), 't', 'case-events', 'x', now(), 'c', 'a', 'live', 'actual', '{}')",
+            number,
+        )
+    await pool.execute(SQL["new_epoch"])
+    rows = await pool.fetch(SQL["tail"], 0, "0", 0, 10)
+    assert [row["transaction_id"] for row in rows] == ids
+    assert (await head(pool)).transaction_id == "100"
+
+
 async def _relay(settings: Settings) -> tuple[Relay, asyncpg.Connection, object]:
     connection = await asyncpg.connect(settings.database_url.get_secret_value())
     sender = producer(settings)
@@ -211,6 +227,26 @@ async def test_another_cluster_means_from_the_start(settings, pool):
         relay = Relay(connection, _Accepting(), settings)
         await relay.begin(TopicIdentity(cluster, topics))
         assert await relay.step() == again, (cluster, topics)
+    await connection.close()
+
+
+async def test_after_a_long_outage_the_hour_before_it_is_sent_again(settings, pool):
+    """The hour is counted back from the last move, not from now; what was never sent is never skipped."""
+    connection = await asyncpg.connect(settings.database_url.get_secret_value())
+    identity = TopicIdentity("a", {"case-events": "1"})
+    await Relay(connection, _Accepting(), settings).begin(identity)
+    now = datetime.now(UTC)
+    for hours in (4, 2.5):
+        case, then = uuid4(), now - timedelta(hours=hours)
+        event = NewEvent(OverrideWithdrawn(), uuid4(), then, then)
+        await put(pool, Append(case_stream(case), str(case), [event], CAUSE))
+    relay = Relay(connection, _Accepting(), settings)
+    await relay.begin(identity)
+    assert await relay.step() == 2
+    await pool.execute("update eventlog.relay_checkpoint set moved_at = $1", now - timedelta(hours=2))
+    relay = Relay(connection, _Accepting(), settings)
+    await relay.begin(identity)
+    assert await relay.step() == 1
     await connection.close()
 
 
