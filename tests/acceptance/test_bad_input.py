@@ -109,7 +109,7 @@ async def test_the_same_key_gives_the_first_answer_and_another_body_is_refused(q
 
 
 async def test_who_requested_does_not_release(quiet):
-    """Four eyes: 403 `four-eyes`; an operator may not release at all; missing consents are 409."""
+    """Four eyes: 403 `four-eyes`, whatever the role; another operator 403 `role`; missing consents 409."""
     case = await quiet.post("/v1/cases", {**CASE, "circumstances": []})
     path = f"/v1/cases/{case['case_id']}/campaigns"
     mine = await quiet.post(path, {"kind": "public", "areas": ["BE"], "consents": consents()}, "coordinator")
@@ -117,9 +117,15 @@ async def test_who_requested_does_not_release(quiet):
         "POST", f"/v1/campaigns/{mine['campaign_id']}/release", "coordinator", {}
     )
     assert (status, document["rule"]) == (403, "four-eyes")
-    status, _, _ = await quiet.call("POST", f"/v1/campaigns/{mine['campaign_id']}/release", "operator", {})
-    assert status == 403
+    status, document, _ = await quiet.call(
+        "POST", f"/v1/campaigns/{mine['campaign_id']}/release", "operator", {}
+    )
+    assert (status, document["rule"]) == (403, "role")
     bare = await quiet.post(path, {"kind": "public", "areas": ["BE"]})
+    status, document, _ = await quiet.call(
+        "POST", f"/v1/campaigns/{bare['campaign_id']}/release", "operator", {}
+    )
+    assert (status, document["rule"]) == (403, "four-eyes")
     status, document, _ = await quiet.call(
         "POST", f"/v1/campaigns/{bare['campaign_id']}/release", "coordinator", {}
     )

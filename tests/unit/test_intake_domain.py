@@ -291,7 +291,11 @@ def test_four_eyes_and_roles():
     """Not the requester, not a role that the policy does not name; without four eyes the requester may."""
     world = World().open()
     campaign = world.request()
-    for actor, role, word in (("operator", "coordinator", "four-eyes"), ("other", "operator", "role")):
+    for actor, role, word in (
+        ("operator", "coordinator", "four-eyes"),
+        ("operator", "operator", "four-eyes"),
+        ("other", "operator", "role"),
+    ):
         with pytest.raises(NotAllowedError) as refused:
             world.release(campaign, actor, role)
         assert refused.value.rule == word

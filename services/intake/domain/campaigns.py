@@ -157,12 +157,12 @@ def decide_release(campaign: Campaign, case: Case, known: Known, *, by_policy: b
 
 
 def _may_release(campaign: Campaign, policy: KindPolicy, known: Known) -> None:
+    if policy.four_eyes and known.actor == campaign.requested_by:
+        raise NotAllowedError("four-eyes", "whoever requested a campaign cannot release it: ask a colleague")
     if known.role not in policy.release_by:
         raise NotAllowedError(
             "role", f"a release is for: {', '.join(sorted(policy.release_by))}; ask one of them"
         )
-    if policy.four_eyes and known.actor == campaign.requested_by:
-        raise NotAllowedError("four-eyes", "whoever requested a campaign cannot release it: ask a colleague")
 
 
 def _agreed(campaign: Campaign, policy: KindPolicy) -> None:
