@@ -394,7 +394,7 @@ class AssessmentChanged(EventData):
 
 
 class AlertFact(EventData):
-    """What was planned in one publish: a revision of an alert and how many recipients get it."""
+    """What was planned in one publish: a revision of an alert, how many recipients get it, `to` which displays."""
 
     alert_id: UUID
     revision: int
@@ -402,6 +402,7 @@ class AlertFact(EventData):
     campaign_id: UUID | None = None
     recipients: int
     displays: int
+    to: tuple[UUID, ...] = ()
     expires_at: Instant | None = None
 
 

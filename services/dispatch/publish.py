@@ -323,13 +323,15 @@ async def _tell(
     connection: Connection, revision: Revision, publication: Publication, planned: Sequence[Planned]
 ) -> None:
     alert = revision.alert
+    displays = tuple(p.recipient_id for p in planned if p.audience is Audience.DISPLAY)
     facts: dict[str, Any] = {
         "alert_id": alert.alert_id,
         "revision": revision.number,
         "kind": alert.kind,
         "campaign_id": alert.campaign_id,
         "recipients": len(planned),
-        "displays": sum(p.audience is Audience.DISPLAY for p in planned),
+        "displays": len(displays),
+        "to": displays,
         "expires_at": None if revision.content == "withdrawn" else alert.expires_at,
     }
     data: AlertFact

@@ -63,6 +63,7 @@ async def test_release_reaches_the_active_displays_of_its_area_and_nobody_else(g
     assert await pool.fetchval("select count(*) from dispatch.lane where due_at <= clock_timestamp()") == 3
     [event] = await read_stream(pool, f"alert-{campaign_alert(ground.campaign)}")
     assert (event.type, event.data.recipients, event.data.displays) == ("alert.issued.v1", 3, 3)
+    assert set(event.data.to) == wanted
     assert (event.subject, event.cause.correlation_id) == (str(ground.case), "c-1")
 
 
