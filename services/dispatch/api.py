@@ -10,13 +10,13 @@ from fastapi.responses import Response
 
 from schemas.commands import ChangePartner, NewPartner, Receipt
 from services.dispatch import deliveries, partners, receipts
-from services.dispatch.desk import DispatchDeps, once
+from services.dispatch.desk import Answer, DispatchDeps, once, once_done
 from services.dispatch.publish import Publisher
 from services.dispatch.stream import Planner
 from services.kernel.auth import EVERYONE_INSIDE, LEADS, STAFF, Principal, Role, require
 from services.kernel.idempotency import Idempotency, idempotency_of
 from services.kernel.paging import acknowledge, open_pages
-from services.kernel.postgres import in_transaction
+from services.kernel.postgres import Connection, in_transaction
 from services.kernel.problems import ConflictError, NotFoundError
 
 Key = Annotated[Idempotency | None, Depends(idempotency_of)]
@@ -58,9 +58,9 @@ def _partners(routes: APIRouter, deps: DispatchDeps) -> None:
 
     @routes.patch("/v1/partners/{partner_id}", summary="Change a recipient, pause it or end its pause")
     async def change(partner_id: UUID, command: ChangePartner, _caller: Admin) -> Response:
-        return _json(
-            200, await in_transaction(deps.pool, lambda c: partners.change(deps, c, partner_id, command))
-        )
+        await in_transaction(deps.pool, lambda c: partners.change(deps, c, partner_id, command))
+        await partners.withdraw_unselected(deps, partner_id)
+        return _json(200, await partners.view(deps.pool, partner_id))
 
     @routes.post(
         "/v1/partners/{partner_id}/secret:rotate", summary="A new secret; the old one signs for 24 h more"
@@ -119,24 +119,32 @@ def _pages(routes: APIRouter, deps: DispatchDeps) -> None:
         return _json(200, {"items": await open_pages(deps.pool), "next_cursor": None})
 
     @routes.post("/v1/pages/{page_id}/acknowledge", summary="I look after it")
-    async def done(page_id: int, caller: Staff) -> Response:
-        if not 0 < page_id < 2**63 or not await acknowledge(deps.pool, page_id, caller.name):
-            raise NotFoundError("page", "no such page is open; GET /v1/pages lists those that are")
-        return _json(200, {"page_id": page_id, "acknowledged_by": caller.name})
+    async def done(page_id: int, caller: Staff, key: Key) -> Response:
+        return _json(*await once(deps, key, lambda c: _acknowledged(c, page_id, caller.name)))
 
     @routes.post(
         "/v1/parked/{case_id}/resume", summary="Plan what was parked of a case, once its cause is mended"
     )
-    async def resume(case_id: UUID, _caller: Lead) -> Response:
-        planner = Planner(Publisher(deps.pool, deps.vault, deps.settings), deps.settings)
-        try:
-            resumed = await planner.resume(str(case_id))
-        except (asyncpg.PostgresError, OSError):
-            raise
-        except Exception as error:
-            raise ConflictError(
-                "still-parked",
-                "an event of this case still cannot be planned: the page and the log say which",
-                error_class=type(error).__name__,
-            ) from error
-        return _json(200, {"case_id": str(case_id), "resumed": resumed})
+    async def resume(case_id: UUID, _caller: Lead, key: Key) -> Response:
+        return _json(*await once_done(deps, key, lambda: _resumed(deps, case_id)))
+
+
+async def _acknowledged(connection: Connection, page_id: int, person: str) -> Answer:
+    if not 0 < page_id < 2**63 or not await acknowledge(connection, page_id, person):
+        raise NotFoundError("page", "no such page is open; GET /v1/pages lists those that are")
+    return 200, {"page_id": page_id, "acknowledged_by": person}
+
+
+async def _resumed(deps: DispatchDeps, case_id: UUID) -> Answer:
+    planner = Planner(Publisher(deps.pool, deps.vault, deps.settings), deps.settings)
+    try:
+        resumed = await planner.resume(str(case_id))
+    except (asyncpg.PostgresError, OSError):
+        raise
+    except Exception as error:
+        raise ConflictError(
+            "still-parked",
+            "an event of this case still cannot be planned: the page and the log say which",
+            error_class=type(error).__name__,
+        ) from error
+    return 200, {"case_id": str(case_id), "resumed": resumed}

@@ -38,3 +38,23 @@ async def once(
         return status, answer
 
     return await in_transaction(deps.pool, claimed)
+
+
+async def once_done(
+    deps: DispatchDeps, idempotency: Idempotency | None, work: Callable[[], Awaitable[Answer]]
+) -> Answer:
+    """Like `once`, for work in transactions of its own that changes nothing when it is done again.
+
+    The answer is remembered after the work: no transaction stays open meanwhile.
+    """
+    if idempotency is None:
+        return await work()
+    await idempotency.replay(deps.pool)
+    answer = await work()
+
+    async def kept(connection: Connection) -> Answer:
+        await idempotency.claim(connection)
+        await idempotency.remember(connection, *answer)
+        return answer
+
+    return await in_transaction(deps.pool, kept)

@@ -217,7 +217,7 @@ def plan(
 
     `last`: what the newest delivery of the alert to each recipient did. `concerns`: the audiences for whom the
     revision says something new; the others keep what they have. A withdrawal goes to everyone who could have got
-    anything; a recipient that an update no longer selects gets one of its own.
+    anything; a recipient that an update no longer selects gets one of its own, whomever the update concerns.
     """
     known = {recipient.recipient_id: recipient for recipient in recipients}
     if content == "withdrawn":
@@ -226,9 +226,9 @@ def plan(
         kept = [a.recipient for a in addressed(alert, recipients) if _receives(a.recipient, last)]
         stay = {recipient.recipient_id for recipient in kept}
         lost = [known[one] for one in last if one in known and one not in stay and last[one] != "withdrawn"]
-        chosen = [Planned(r.recipient_id, r.audience, content, variant_of(r).name) for r in kept]
+        told = [r for r in kept if concerns is None or r.audience in concerns]
+        chosen = [Planned(r.recipient_id, r.audience, content, variant_of(r).name) for r in told]
         chosen += [_withdrawal(recipient) for recipient in lost]
-        chosen = [p for p in chosen if concerns is None or p.audience in concerns]
     return sorted(chosen, key=lambda planned: planned.recipient_id)
 
 

@@ -81,6 +81,10 @@ where l.alert_id = $1 and l.recipient_id = any($2::uuid[]) and not exists (
 -- seen: the last version of a stream that was acted on
 select version from dispatch.stream_seen where stream = $1
 
+-- missed: what to act on between two versions of a stream; of other types, also ones not known here, nothing is read
+select * from eventlog.events
+where stream = $1 and version > $2 and version < $3 and type = any($4::text[]) and origin = $5 order by version
+
 -- saw: acted on this version
 insert into dispatch.stream_seen (stream, version) values ($1, $2)
 on conflict (stream) do update set version = greatest(stream_seen.version, excluded.version)
@@ -172,6 +176,20 @@ on conflict (recipient_id) do update set due_at = clock_timestamp(), attempts = 
 -- alerts_lit: alerts of a mode that are neither withdrawn nor expired
 select * from dispatch.alert where not withdrawn and mode = $1
     and (expires_at is null or expires_at > clock_timestamp()) order by alert_id
+
+-- alerts_had: alerts that may be shown by a recipient, as far as these tables know
+select a.* from dispatch.alert a join lateral (
+    select d.content from dispatch.delivery d
+    where d.alert_id = a.alert_id and d.recipient_id = $1 order by d.revision desc limit 1) d on true
+where not a.withdrawn and (a.expires_at is null or a.expires_at > clock_timestamp()) and d.content <> 'withdrawn'
+order by a.alert_id
+
+-- correlation: of an alert, from its first event
+select correlation_id from eventlog.events where stream = $1 order by version limit 1
+
+-- event_cause: what an event says of its cause, without reading it as a model
+select type, correlation_id, mode, data ->> 'reason' as reason, (data ->> 'case_open')::boolean as case_open
+from eventlog.events where event_id = $1
 
 -- last_deliveries: the newest delivery of each alert to a recipient
 select distinct on (alert_id) alert_id, revision, content, state from dispatch.delivery

@@ -43,9 +43,9 @@ async def open_pages(pool: Pool) -> list[Page]:
     return [Page(**dict(row)) for row in rows]
 
 
-async def acknowledge(pool: Pool, page_id: int, person: str) -> bool:
+async def acknowledge(source: Pool | Connection, page_id: int, person: str) -> bool:
     """Closes the page; False when it is not open."""
-    done = await pool.fetchval(
+    done = await source.fetchval(
         "update kernel.page set acknowledged_at = clock_timestamp(), acknowledged_by = $2"
         " where page_id = $1 and acknowledged_at is null returning true",
         page_id,
