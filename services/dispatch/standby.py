@@ -12,7 +12,7 @@ from uuid import UUID
 import structlog
 
 from schemas.events import AssessmentChanged
-from schemas.vocabulary import AlertKind, Audience, Finding, Mode
+from schemas.vocabulary import AlertKind, Audience, Mode
 from services.dispatch.domain import Alert, Material
 from services.dispatch.publish import Publication, Publisher, Seen, alert_of
 from services.eventlog.store import Cause, Recorded, lock_streams
@@ -22,7 +22,7 @@ from services.kernel.service import Runtime
 
 POLL_S = 1.0
 EVERYWHERE = ("BE",)
-_COUNTS = frozenset({Finding.YES, Finding.POSSIBLE})
+_BY_CRITERION = "criterion:"
 
 _SQL = queries("services.dispatch")
 log = structlog.get_logger()
@@ -88,7 +88,8 @@ def _wanted(event: Recorded, data: AssessmentChanged, seen: Seen) -> _Wanted:
         areas=(data.municipality,) if data.municipality else EVERYWHERE,
         case_version=data.case_version,
     )
-    names = sorted({found.criterion.value for found in data.criteria if found.value in _COUNTS})
+    # Not the findings: those hold children who are back, and criteria that do not count for this kind of case.
+    names = sorted({r.removeprefix(_BY_CRITERION) for r in data.reasons if r.startswith(_BY_CRITERION)})
     return _Wanted(alert, Material(case_number=data.case_number, criteria=tuple(names)), event, data, seen)
 
 

@@ -26,7 +26,7 @@ from services.dispatch import campaigns, standby
 from services.dispatch.bodies import KeysAwayError
 from services.dispatch.publish import Publisher, Seen
 from services.eventlog import wire
-from services.eventlog.store import Recorded, read_stream
+from services.eventlog.store import Recorded, recorded
 from services.kernel.paging import page
 from services.kernel.postgres import queries
 from services.kernel.settings import Settings
@@ -103,11 +103,13 @@ class Planner:
         seen = await self._pool.fetchval(_SQL["seen"], event.stream) or 0
         if event.version <= seen:
             return
-        missed = event.version - seen - 1
-        earlier = await read_stream(self._pool, event.stream, seen, missed) if missed else []
-        for one in [*(e for e in earlier if e.version < event.version), event]:
-            if one.type in ACTING and one.cause.origin is Origin.LIVE:
-                await self._handle(one)
+        missed = await self._pool.fetch(
+            _SQL["missed"], event.stream, seen, event.version, sorted(ACTING), _LIVE
+        )
+        # One by one: what was done before one that cannot be read stays done.
+        for row in missed:
+            await self._handle(recorded(row))
+        await self._handle(event)
 
     async def _handle(self, event: Recorded) -> None:
         seen = Seen(event.stream, event.version)

@@ -150,6 +150,7 @@ class Ground:
         criteria: Sequence[Criterion] = (Criterion.UNDER_13,),
         case_version: int = 1,
         municipality: str | None = LEUVEN,
+        reasons: Sequence[str] | None = None,
     ) -> UUID:
         data = AssessmentChanged(
             case_number="2026-0001",
@@ -161,7 +162,7 @@ class Ground:
             worrying=worrying,
             episode=episode,
             criteria=tuple(CriterionFinding(criterion=c, child=0, value=Finding.YES) for c in criteria),
-            reasons=(),
+            reasons=tuple(f"criterion:{c}" for c in criteria) if reasons is None else tuple(reasons),
             changes=("worrying",),
         )
         return await self.put(assessment_stream(self.case), data)
