@@ -1,8 +1,9 @@
 """What every model of the shared language has in common."""
 
-from typing import Annotated
+from datetime import date
+from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 
 class Strict(BaseModel):
@@ -22,9 +23,23 @@ class Sealed(Strict):
     box: str
 
 
-Instant = AwareDatetime
-ShortText = Annotated[str, Field(min_length=1, max_length=200)]
-LongText = Annotated[str, Field(min_length=1, max_length=8000)]
+def _written(value: Any) -> Any:
+    """Times and dates are written out; a number would silently mean 1970."""
+    if isinstance(value, int | float) or (isinstance(value, str) and value.strip().lstrip("+-").isdigit()):
+        raise ValueError("write it as in RFC 3339, for example 2021-03-04T17:30:00+01:00 or 2021-03-04")
+    return value
+
+
+def _storable(value: str) -> str:
+    if "\x00" in value or any("\ud800" <= character <= "\udfff" for character in value):
+        raise ValueError("leave out NUL and half characters: they cannot be stored")
+    return value
+
+
+Instant = Annotated[AwareDatetime, BeforeValidator(_written)]
+Day = Annotated[date, BeforeValidator(_written)]
+ShortText = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_storable)]
+LongText = Annotated[str, Field(min_length=1, max_length=8000), AfterValidator(_storable)]
 Age = Annotated[int, Field(ge=0, le=130)]
 """Whole years."""
 PostalCode = Annotated[str, Field(pattern=r"^[1-9][0-9]{3}$")]

@@ -1,12 +1,11 @@
 """Bodies of the HTTP calls that change something. Clear text lives only here, until it is sealed."""
 
-from datetime import date
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from pydantic import AnyHttpUrl, Field, model_validator
+from pydantic import AnyHttpUrl, Field, StrictBool, model_validator
 
-from schemas.base import Age, Country, Instant, LongText, PostalCode, ShortText, Strict
+from schemas.base import Age, Country, Day, Instant, LongText, PostalCode, ShortText, Strict
 from schemas.events import AbductionDetails, ChildOutcome, Details, NoDetails, UndefinedDetails
 from schemas.vocabulary import (
     Answer,
@@ -45,7 +44,7 @@ class NewChild(Strict):
 
     given_name: ShortText | None = None
     family_name: ShortText | None = None
-    date_of_birth: date | None = None
+    date_of_birth: Day | None = None
     age_estimate: AgeEstimate | None = None
     gender: Gender = Gender.UNKNOWN
     nationality: Country | None = None
@@ -128,7 +127,7 @@ class ChildChange(Strict):
     child: ChildIndex
     given_name: ShortText | None = None
     family_name: ShortText | None = None
-    date_of_birth: date | None = None
+    date_of_birth: Day | None = None
     age_estimate: AgeEstimate | None = None
     gender: Gender | None = None
     nationality: Country | None = None
@@ -185,7 +184,7 @@ class OverrideWorrying(Strict):
     """A reasoned human decision, in either direction."""
 
     type: Literal["worrying_overridden"]
-    worrying: bool
+    worrying: StrictBool
     reason: LongText
 
 
@@ -263,7 +262,7 @@ class FindChild(Strict):
 
     given_name: ShortText
     family_name: ShortText
-    date_of_birth: date
+    date_of_birth: Day
 
 
 # ── campaigns ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -349,7 +348,7 @@ class NewPartner(Strict):
     languages: Annotated[list[Language], Field(min_length=1, max_length=4)]
     contact: ShortText
     audience: Audience = Audience.DISPLAY
-    exercise: bool = False
+    exercise: StrictBool = False
 
 
 class ChangePartner(Strict):
@@ -361,7 +360,7 @@ class ChangePartner(Strict):
     areas: Areas | None = None
     languages: Annotated[list[Language], Field(min_length=1, max_length=4)] | None = None
     contact: ShortText | None = None
-    paused: bool | None = None
+    paused: StrictBool | None = None
 
 
 class Receipt(Strict):

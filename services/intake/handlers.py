@@ -1,7 +1,7 @@
 """The use cases of intake: load, decide, seal, append, each in one transaction under the lock of its case."""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -379,9 +379,12 @@ async def report_reach(deps: IntakeDeps, ask: Ask, command: ReportReach) -> Answ
 
 async def _counted(deps: IntakeDeps, ask: Ask, counted: Append, case_id: UUID | None) -> Answer:
     async def work(connection: Connection) -> Answer:
+        whole = counted
         if case_id:
-            await load(connection, case_id)
-        versions = await append(connection, [counted])
+            # What is counted for an exercise is an exercise.
+            mode = (await load(connection, case_id)).case.mode
+            whole = replace(counted, cause=replace(counted.cause, mode=mode))
+        versions = await append(connection, [whole])
         body = {"event_id": str(counted.events[0].event_id), "version": versions[counted.stream]}
         return Answer(201, body)
 

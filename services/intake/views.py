@@ -11,7 +11,7 @@ from schemas.events import (
     DeliveryDelivered,
     ReceiptRecorded,
 )
-from schemas.vocabulary import ReceiptState
+from schemas.vocabulary import Audience, ReceiptState
 from services.eventlog.store import Recorded
 from services.intake.domain.campaign import Campaign, Consent, is_active, missing_consents
 from services.intake.domain.case import Case, Child
@@ -165,7 +165,7 @@ def _consent(consent: Consent, keys: Keys) -> Json:
 
 
 def displays(events: Sequence[Recorded]) -> list[Json]:
-    """Per alert and recipient that was ever reached: which revision, and how far it is."""
+    """Per alert and display partner it was planned for: which revision, and how far it is."""
     found: dict[tuple[UUID, UUID], Json] = {}
 
     def put(alert: UUID, recipient: UUID, revision: int, state: str) -> None:
@@ -181,12 +181,14 @@ def displays(events: Sequence[Recorded]) -> list[Json]:
     for event in events:
         match event.data:
             case AlertFact() as data if not isinstance(data, AlertWithdrawn):
-                for alert, recipient in [pair for pair in found if pair[0] == data.alert_id]:
-                    put(alert, recipient, data.revision, "pending")
-            case DeliveryDelivered() as data:
+                for recipient in data.to:
+                    put(data.alert_id, recipient, data.revision, "pending")
+            case DeliveryDelivered() as data if data.audience is Audience.DISPLAY:
                 state = "withdrawn" if data.content == "withdrawn" else "delivered"
                 _unless_receipt(found, data, state, put)
-            case ReceiptRecorded() as data if data.state is not ReceiptState.REJECTED:
+            case ReceiptRecorded() as data if (
+                data.state is not ReceiptState.REJECTED and (data.alert_id, data.recipient) in found
+            ):
                 put(data.alert_id, data.recipient, data.revision, data.state.value)
             case _:
                 pass

@@ -218,15 +218,18 @@ async def test_another_cluster_means_from_the_start(settings, pool):
     stop = asyncio.Event()
     stop.set()
     await relay.run(stop)
-    for cluster, topics, again in (
-        ("a", ids, 0),
-        ("b", ids, 2),
-        ("b", {"case-events": "2"}, 2),
-        ("b", {"case-events": "2"}, 2),
+    for cluster, topics, clean, again in (
+        ("a", ids, True, 0),
+        ("b", ids, True, 2),
+        ("b", {"case-events": "2"}, True, 2),
+        ("b", {"case-events": "2"}, False, 0),
+        ("b", {"case-events": "2"}, True, 2),
     ):
         relay = Relay(connection, _Accepting(), settings)
         await relay.begin(TopicIdentity(cluster, topics))
         assert await relay.step() == again, (cluster, topics)
+        if clean:
+            await relay.run(stop)
     await connection.close()
 
 

@@ -78,6 +78,10 @@ def test_an_error_never_repeats_the_value():
     [
         {"disappeared_at": "2021-03-04T17:30:00"},
         {"disappeared_at": None},
+        {"disappeared_at": 1614265330},
+        {"disappeared_at": "1614265330"},
+        {"children": [{"date_of_birth": 0}]},
+        {"reported_by": "a\x00b"},
         {"children": []},
         {"unknown": 1},
         {"kind": "lost_cat"},
