@@ -762,7 +762,7 @@ async def test_a_case_shows_assessment_and_displays(api):
     """The newest assessment, and per alert and recipient the newest revision and how far it is."""
     case, alert, recipient = await api.opened(), uuid4(), uuid4()
     await api.put(case, assessment_stream(UUID(case)), assessed(worrying=True))
-    fact = {"alert_id": alert, "kind": "vignette", "recipients": 1, "displays": 1}
+    fact = {"alert_id": alert, "kind": "vignette", "recipients": 1, "displays": 1, "to": (recipient,)}
     done = {
         "alert_id": alert,
         "recipient": recipient,
@@ -778,6 +778,10 @@ async def test_a_case_shows_assessment_and_displays(api):
         return display["revision"], display["state"]
 
     await api.put(case, alert_stream(alert), AlertIssued(revision=1, **fact))
+    assert await state() == (1, "pending"), "also one that was never reached"
+    unit = {**done, "recipient": uuid4(), "audience": "missing_persons_unit"}
+    other = delivery_stream(alert, unit["recipient"])
+    await api.put(case, other, DeliveryDelivered(revision=1, content="issued", at=NOW, **unit))
     await api.put(case, stream, DeliveryDelivered(revision=1, content="issued", at=NOW, **done))
     assert await state() == (1, "delivered")
     shown = ReceiptRecorded(alert_id=alert, revision=1, recipient=recipient, state="displayed", at=NOW)
@@ -787,6 +791,8 @@ async def test_a_case_shows_assessment_and_displays(api):
     assert await state() == (2, "pending")
     await api.put(case, stream, DeliveryDelivered(revision=3, content="withdrawn", at=NOW, **done))
     assert await state() == (3, "withdrawn")
+    await api.put(case, alert_stream(alert), AlertUpdated(revision=4, **{**fact, "to": ()}))
+    assert await state() == (3, "withdrawn"), "a revision for others changes nothing here"
     await api.put(
         case,
         stream,
