@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 from services.kernel.paging import page
 from services.kernel.postgres import Connection, Pool, in_transaction, queries
@@ -12,6 +13,8 @@ OVERDUE = timedelta(minutes=2)
 LEASE_LONG_PAST = timedelta(minutes=1)
 SETTLED = timedelta(seconds=30)
 """The event store is compared once events are so old: before, they may be on their way."""
+LINGER = timedelta(minutes=15)
+"""How long a standby may outlast the worry where the setting is not known."""
 WINDOW = 200_000
 """Events that the regular audit looks back; `verify` looks at all."""
 _NAMED = 5
@@ -21,10 +24,12 @@ _SQL = queries("services.dispatch", "sender.sql")
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A broken promise: which one, and where."""
+    """A broken promise: which one, and where; for one that a withdrawal heals also its alert and the event behind."""
 
     rule: str
     subject: str
+    alert_id: UUID | None = None
+    event_id: UUID | None = None
 
     def __str__(self) -> str:
         return f"{RULES[self.rule]}: {self.subject}"
@@ -39,12 +44,18 @@ RULES = {
     "head": "an alert's newest revision is not what its row says; restore from the event store",
     "released": "a campaign was released and has no alert; see whether dispatch runs, or its case is parked",
     "ended": "a campaign ended and its alert is not withdrawn; see whether dispatch runs, and call the partners",
+    "unrevised": "what a campaign was to show has no revision; see whether dispatch runs, or its case is parked",
+    "standby_missing": "a case is worrying and nobody stands by; see whether dispatch runs, and call the unit",
+    "standby_left": "a standby outlasts the worry or the case; see whether dispatch runs, and call the unit",
     "stopped": "an alert must be dark and is not withdrawn; see whether dispatch runs, and call the partners",
 }
 
 
-async def audit(pool: Pool, window: int | None = WINDOW) -> list[Finding]:
-    """Every broken promise. `window`: how many of the newest events are compared (None: all)."""
+async def audit(pool: Pool, window: int | None = WINDOW, linger: timedelta = LINGER) -> list[Finding]:
+    """Every broken promise. `window`: how many of the newest events are compared (None: all).
+
+    `linger`: how long a standby stays once its case is no longer worrying.
+    """
     async with (
         pool.acquire() as connection,
         connection.transaction(isolation="repeatable_read", readonly=True),
@@ -59,12 +70,17 @@ async def audit(pool: Pool, window: int | None = WINDOW) -> list[Finding]:
             ("head", "audit_revisions", ()),
             ("released", "audit_released", (after, SETTLED)),
             ("ended", "audit_ended", (after, SETTLED)),
+            ("unrevised", "audit_unrevised", (after, SETTLED)),
+            ("standby_missing", "audit_standby_missing", (after, SETTLED)),
+            ("standby_left", "audit_standby_left", (after, SETTLED, linger)),
             ("stopped", "audit_stopped", (SETTLED,)),
         ]
         findings = []
         for rule, query, arguments in checks:
             rows = await connection.fetch(_SQL[query], *arguments)
-            findings += [Finding(rule, _subject(row)) for row in rows]
+            findings += [
+                Finding(rule, _subject(row), row.get("alert_id"), row.get("event_id")) for row in rows
+            ]
     return findings
 
 

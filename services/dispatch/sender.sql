@@ -240,16 +240,48 @@ where e.type = 'campaign.released.v1' and e.origin = 'live' and e.position > $1
   and not exists (select 1 from dispatch.alert a where a.campaign_id = (e.data ->> 'campaign_id')::uuid)
 
 -- audit_ended: campaigns that ended in the event store, whose alert is not withdrawn
-select e.stream, e.subject, a.alert_id from eventlog.events e
+select e.stream, e.subject, a.alert_id, e.event_id from eventlog.events e
 join dispatch.alert a on a.campaign_id = (e.data ->> 'campaign_id')::uuid and not a.withdrawn
 where e.type = 'campaign.ended.v1' and e.origin = 'live' and e.position > $1
   and e.recorded_time < clock_timestamp() - $2::interval
 
 -- audit_stopped: whatever must be dark according to the event store, and is not withdrawn
-select s.kind, a.alert_id from eventlog.stop s join dispatch.alert a
+select s.kind, a.alert_id, s.event_id from eventlog.stop s join dispatch.alert a
     on (s.kind = 'campaign' and a.campaign_id = s.id)
     or (s.kind = 'case' and a.case_id = s.id and a.kind = 'standby' and s.version > a.case_version)
 where not a.withdrawn and s.stopped_at < clock_timestamp() - $1::interval
+
+-- audit_unrevised: what campaigns were to show according to the event store, and neither it nor anything later of the
+-- campaign has a revision; what is withdrawn or stopped needs none
+select e.stream, e.version, a.alert_id from eventlog.events e
+join dispatch.alert a on a.campaign_id = (e.data ->> 'campaign_id')::uuid and not a.withdrawn
+where e.type in ('campaign.released.v1', 'campaign.updated.v1', 'campaign.extended.v1') and e.origin = 'live'
+  and e.position > $1 and e.recorded_time < clock_timestamp() - $2::interval
+  and not exists (select 1 from eventlog.events n join dispatch.alert_revision r on r.cause_id = n.event_id
+                  where n.stream = e.stream and n.version >= e.version and r.alert_id = a.alert_id)
+  and not exists (select 1 from eventlog.stop s where s.kind = 'campaign' and s.id = a.campaign_id)
+
+-- audit_standby_missing: cases that are worrying and open according to their newest assessment, and nobody stands by
+select e.subject from (
+    select distinct on (stream) * from eventlog.events
+    where type = 'assessment.changed.v1' and origin = 'live' and position > $1 order by stream, version desc) e
+where e.recorded_time < clock_timestamp() - $2::interval
+  and (e.data ->> 'worrying')::boolean and (e.data ->> 'case_open')::boolean
+  and not exists (select 1 from dispatch.standby s join dispatch.alert a using (alert_id)
+                  where s.case_id = e.subject::uuid and not a.withdrawn)
+  and not exists (select 1 from dispatch.parked p where p.case_id = e.subject)
+  and not exists (select 1 from eventlog.stop s where s.kind = 'case' and s.id = e.subject::uuid
+                  and s.version > (e.data ->> 'case_version')::bigint)
+
+-- audit_standby_left: standbys that are lit though the newest assessment says since long: closed, or not worrying
+select e.subject, a.alert_id, e.event_id from (
+    select distinct on (stream) * from eventlog.events
+    where type = 'assessment.changed.v1' and origin = 'live' and position > $1 order by stream, version desc) e
+join dispatch.alert a on a.case_id = e.subject::uuid and a.kind = 'standby' and not a.withdrawn
+where case when not (e.data ->> 'case_open')::boolean then e.recorded_time < clock_timestamp() - $2::interval
+           when not (e.data ->> 'worrying')::boolean
+               then e.recorded_time < clock_timestamp() - $2::interval - $3::interval
+           else false end
 
 -- audit_window: the position before the newest so many events
 select coalesce(max(position), 0) - $1::bigint from eventlog.events

@@ -136,7 +136,7 @@ async def test_release_without_alert_is_found(ground, pool):
         case,
         campaign,
     )
-    assert await rules(pool) == ["head"]
+    assert await rules(pool) == ["head", "unrevised"]
 
 
 async def test_end_without_withdrawal_is_found(ground, pool):

@@ -1,0 +1,54 @@
+"""What the auditor heals by itself: a withdrawal that is missing, since dark must not wait for a person."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+import asyncpg
+import structlog
+
+from schemas.events import AssessmentChanged, CampaignEnded
+from schemas.vocabulary import Mode
+from services.dispatch.auditor import Finding
+from services.dispatch.campaigns import withdraw
+from services.dispatch.publish import Publisher, alert_of
+from services.eventlog.store import Cause
+from services.kernel.postgres import queries
+
+HEALED = frozenset({"ended", "stopped", "standby_left"})
+"""Whoever was sent something and has no withdrawal of a withdrawn alert is not among these: nothing follows it."""
+
+_SQL = queries("services.dispatch")
+log = structlog.get_logger()
+
+
+async def heal(publisher: Publisher, findings: Sequence[Finding]) -> list[Finding]:
+    """Publishes the withdrawals that are missing; returns the findings that are left for a person."""
+    left = []
+    for finding in findings:
+        if finding.rule not in HEALED or finding.alert_id is None or finding.event_id is None:
+            left.append(finding)
+            continue
+        try:
+            await _withdraw(publisher, finding.alert_id, finding.event_id)
+        except (asyncpg.PostgresError, OSError) as error:
+            # The others must still be paged, and this one too.
+            log.warning("not healed", rule=finding.rule, error_class=type(error).__name__)
+            left.append(finding)
+        else:
+            log.warning("healed", rule=finding.rule, alert_id=str(finding.alert_id))
+    return left
+
+
+async def _withdraw(publisher: Publisher, alert_id: UUID, event_id: UUID) -> None:
+    """As the stop loop does it. Who ended it is read without its model: that must not keep anything lit."""
+    alert = alert_of(await publisher.pool.fetchrow(_SQL["alert"], alert_id))
+    row = await publisher.pool.fetchrow(_SQL["event_cause"], event_id)
+    reason = "stopped" if alert.campaign_id else "case_closed"
+    correlation, mode = str(event_id), alert.mode
+    if row is not None:
+        correlation, mode = row["correlation_id"], Mode(row["mode"])
+        if row["type"] == CampaignEnded.TYPE:
+            reason = row["reason"] or reason
+        elif row["type"] == AssessmentChanged.TYPE and row["case_open"]:
+            reason = "not_worrying"
+    await withdraw(publisher, alert, Cause("dispatch", correlation, mode=mode), event_id, reason)
