@@ -1,7 +1,7 @@
 """Lanes, one per recipient and alert: claimed for the time of a lease, looked at once more before sending."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -22,7 +22,10 @@ _SQL = queries("services.dispatch", "sender.sql")
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A delivery that this worker may send while its lease lasts. `begun`: seconds since boot, before it was asked for."""
+    """A delivery that this worker may send while its lease lasts.
+
+    `begun`: seconds since boot, before it was asked for. `moment`: the database's time, told at `received` since boot.
+    """
 
     recipient_id: UUID
     alert_id: UUID
@@ -46,6 +49,12 @@ class Claim:
     clear: str | None
     owner: str
     begun: float
+    moment: datetime
+    received: float
+
+    def now(self, now_s: float) -> datetime:
+        """The database's time, carried on from the claim: this machine's own clock may be wrong or be set."""
+        return self.moment + timedelta(seconds=now_s - self.received)
 
     @property
     def withdrawal(self) -> bool:
@@ -79,12 +88,17 @@ class Look:
 
 
 async def claim(
-    pool: Pool, owner: str, lease_s: float, *, begun: float, most: int, most_withdrawals: int
+    pool: Pool, owner: str, lease_s: float, now_s: Callable[[], float], *, most: int, most_withdrawals: int
 ) -> list[Claim]:
-    """Takes at most `most` due lanes, withdrawals first and, of those, up to `most_withdrawals` in all."""
+    """Takes at most `most` due lanes, withdrawals first and, of those, up to `most_withdrawals` in all.
+
+    `now_s` gives seconds since boot.
+    """
+    begun = now_s()
     lease = timedelta(seconds=lease_s)
     rows = await pool.fetch(_SQL["claim"], owner, lease, most, most_withdrawals)
-    return [Claim(**dict(row), owner=owner, begun=begun) for row in rows]
+    received = now_s()
+    return [Claim(**dict(row), owner=owner, begun=begun, received=received) for row in rows]
 
 
 class Looks:

@@ -1,7 +1,7 @@
 """Writes down how attempts ended: batched, each checked against its lane's fence, with its event in the same transaction."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -135,8 +135,8 @@ class Recorder:
         back = {r.claim.recipient_id for r in results if r.outcome.fate is Fate.DELIVERED}
         lanes = await connection.fetch(_SQL["lock"], *_columns([r.lane for r in results], 2), list(back))
         fences = {(row["recipient_id"], row["alert_id"]): row["fence"] for row in lanes}
-        valid = [r for r in results if fences.get(r.lane) == r.claim.fence]
-        late = [r for r in results if fences.get(r.lane) != r.claim.fence and _may_have_arrived(r)]
+        valid = [r for r in results if _holds(r, fences)]
+        late = [r for r in results if not _holds(r, fences) and _may_have_arrived(r)]
         await self._end_attempts(connection, results)
         changed = await self._end_deliveries(connection, valid)
         await self._release(connection, valid)
@@ -227,6 +227,10 @@ def _settle(batch: Sequence[tuple[Result, asyncio.Future[None]]], error: Excepti
 
 def _columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[list[Any]]:
     return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(width)]
+
+
+def _holds(result: Result, fences: Mapping[tuple[UUID, UUID], int]) -> bool:
+    return fences.get(result.lane) == result.claim.fence
 
 
 def _tells(result: Result) -> bool:

@@ -16,7 +16,7 @@ from services.dispatch.recorder import Recorder, Result
 from services.dispatch.secret_boxes import open_secrets
 from services.dispatch.transport import Answer, Transport, TransportError
 from services.eventlog.store import delivery_stream
-from services.kernel.clock import Clock, SystemClock, boottime
+from services.kernel.clock import boottime
 from services.kernel.errors import ZoeklichtError
 from services.kernel.ids import new_id
 from services.kernel.postgres import Pool
@@ -50,7 +50,6 @@ class Sender:
         vault: Vault,
         settings: Settings,
         *,
-        clock: Clock | None = None,
         now_s: Callable[[], float] = boottime,
         chance: Callable[[], float] = random.random,
     ) -> None:
@@ -62,7 +61,6 @@ class Sender:
         self._vault = vault
         self._settings = settings
         self._attempts_key = derive(settings.master_key_bytes, "attempts")
-        self._clock = clock or SystemClock()
         self._now_s = now_s
         self._chance = chance
         self._tasks: set[asyncio.Task[None]] = set()
@@ -79,7 +77,7 @@ class Sender:
             self._pool,
             self.owner,
             self._settings.lease_s,
-            begun=self._now_s(),
+            self._now_s,
             most=most,
             most_withdrawals=most_withdrawals,
         )
@@ -156,7 +154,7 @@ class Sender:
         try:
             body = _body(one, key)
             answer = await self._post(one, body)
-            after = backoff.retry_after(answer.retry_after, self._clock.now())
+            after = backoff.retry_after(answer.retry_after, one.now(self._now_s()))
             outcome = of_status(answer.status, after, withdrawal=one.withdrawal)
         except NotSentError as error:
             outcome = error.outcome
@@ -171,7 +169,7 @@ class Sender:
 
     async def _post(self, one: Claim, body: bytes) -> Answer:
         secrets = open_secrets(one.recipient_row, self._settings.master_key_bytes)
-        headers = signing.headers(secrets, one.message_id, int(self._clock.now().timestamp()), body)
+        headers = signing.headers(secrets, one.message_id, int(one.now(self._now_s()).timestamp()), body)
         return await self.transport.post(one.url, body, headers, lambda: self.guard(one), one.format)
 
     async def guard(self, one: Claim) -> None:
@@ -193,7 +191,7 @@ class Sender:
     def _result(self, one: Claim, outcome: Outcome, answer: Answer | None) -> Result:
         wait = outcome.wait_s
         if outcome.fate is Fate.RETRY:
-            age = self._clock.now() - one.created_at
+            age = one.now(self._now_s()) - one.created_at
             wait = max(wait, backoff.delay(one.failures + 1, age, self._chance()))
         if answer is None:
             return Result(one, outcome, wait)

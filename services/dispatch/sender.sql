@@ -1,5 +1,5 @@
 -- claim: takes lanes that are due, withdrawals first, within each recipient's cap, and starts an attempt on each
-select * from dispatch.claim($1, $2, $3, $4)
+select c.*, clock_timestamp() as moment from dispatch.claim($1, $2, $3, $4) c
 
 -- guard: what must hold immediately before sending: lease, newest revision, nothing stopped, not expired; in the
 -- order asked. A revision that was recorded dark overtakes nobody.

@@ -116,7 +116,7 @@ async def test_claims_count_what_another_is_just_claiming(ground, sender, pool):
     async with recording(sender), pool.acquire() as other:
         transaction = other.transaction()
         await transaction.start()
-        first = await claim_lanes(other, "another", 4, begun=0, most=64, most_withdrawals=64)
+        first = await claim_lanes(other, "another", 4, lambda: 0.0, most=64, most_withdrawals=64)
         for alert in alerts:
             if alert.alert_id not in {one.alert_id for one in first}:
                 await ground.revise(alert, "withdrawn")
