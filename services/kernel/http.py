@@ -1,15 +1,16 @@
 """The HTTP edge: limits, correlation, and errors as problem documents that never repeat a value."""
 
 import re
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import orjson
 import structlog
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from services.kernel.idempotency import AnsweredBefore, answered_before
@@ -26,6 +27,22 @@ log = structlog.get_logger()
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
+
+
+def takes_up_to(size: int) -> Callable[[Endpoint], Endpoint]:
+    """Marks an endpoint whose body may hold up to `size` bytes; it reads the body itself, once it knows the caller."""
+
+    def mark(endpoint: Endpoint) -> Endpoint:
+        endpoint.max_body_bytes = size  # type: ignore[attr-defined]
+        return endpoint
+
+    return mark
+
+
+def _large_bodies(routers: Iterable[APIRouter]) -> list[tuple[APIRoute, int]]:
+    routes = [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
+    return [(r, r.endpoint.max_body_bytes) for r in routes if hasattr(r.endpoint, "max_body_bytes")]
 
 
 def problem_response(problem: Problem) -> Response:
@@ -102,9 +119,12 @@ def _on_crash(request: Request, error: Exception) -> Response:
 class EdgeMiddleware:
     """Refuses bodies over the limit, gives every request a correlation id, and logs method, route and status."""
 
-    def __init__(self, app: Any, max_body: int = MAX_BODY_BYTES) -> None:
+    def __init__(
+        self, app: Any, max_body: int = MAX_BODY_BYTES, uploads: Iterable[tuple[APIRoute, int]] = ()
+    ) -> None:
         self._app = app
         self._max_body = max_body
+        self._uploads = list(uploads)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """One request."""
@@ -116,23 +136,47 @@ class EdgeMiddleware:
         correlation = given if _CORRELATION.match(given) else str(uuid4())
         structlog.contextvars.bind_contextvars(correlation_id=correlation)
         send = _tagged(send, correlation)
+        upload = self._upload_limit(scope)
+        limit = upload or self._max_body
         declared = headers.get(b"content-length", b"0")
-        if not declared.isdigit() or int(declared) > self._max_body:
-            await _too_large()(scope, receive, send)
+        if not declared.isdigit() or int(declared) > limit:
+            await problem_response(_too_large(limit))(scope, receive, send)
             return
         if b"transfer-encoding" in headers:
-            body = await _bounded(receive, self._max_body)
-            if body is None:
-                await _too_large()(scope, receive, send)
-                return
-            receive = _replay(body, receive)
+            if upload:
+                receive = _counted(receive, upload)
+            else:
+                body = await _bounded(receive, limit)
+                if body is None:
+                    await problem_response(_too_large(limit))(scope, receive, send)
+                    return
+                receive = _replay(body, receive)
         await self._app(scope, receive, send)
 
+    def _upload_limit(self, scope: Message) -> int | None:
+        for route, limit in self._uploads:
+            if scope["method"] in (route.methods or ()) and route.path_regex.match(scope["path"]):
+                return limit
+        return None
 
-def _too_large() -> Response:
-    return problem_response(
-        TooLargeError("body-size", f"a body holds at most {MAX_BODY_BYTES} bytes; send less")
-    )
+
+def _too_large(limit: int) -> TooLargeError:
+    return TooLargeError("body-size", f"the body of this call holds at most {limit} bytes; send less")
+
+
+def _counted(receive: Receive, limit: int) -> Receive:
+    """An upload without a declared size: nothing is read ahead, and reading past the limit raises TooLargeError."""
+    size = 0
+
+    async def counted() -> Message:
+        nonlocal size
+        message = await receive()
+        size += len(message.get("body", b""))
+        if size > limit:
+            raise _too_large(limit)
+        return message
+
+    return counted
 
 
 def _tagged(send: Send, correlation: str) -> Send:
@@ -173,14 +217,14 @@ def _replay(body: bytes, receive: Receive) -> Receive:
     return replay
 
 
-def harden(app: FastAPI) -> None:
-    """Gives an application the edge that every service shares."""
+def harden(app: FastAPI, routers: Iterable[APIRouter] = ()) -> None:
+    """Gives an application the edge that every service shares; `routers` say which of their calls take uploads."""
     app.add_exception_handler(Problem, _on_problem)
     app.add_exception_handler(AnsweredBefore, answered_before)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
     app.add_exception_handler(Exception, _on_crash)
-    app.add_middleware(EdgeMiddleware)
+    app.add_middleware(EdgeMiddleware, uploads=_large_bodies(routers))
 
 
 def if_match(request: Request) -> int | None:

@@ -103,13 +103,18 @@ class Idempotency:
 
 async def idempotency_of(request: Request) -> Idempotency | None:
     """A dependency, to be declared after `require(…)`: the request's key, or None when it carries none."""
+    return idempotency_for(request, (await request.body()).hex())
+
+
+def idempotency_for(request: Request, content: str) -> Idempotency | None:
+    """The request's key, bound to what makes its body the same again: of an upload, not the wrapping around it."""
     key = request.headers.get("idempotency-key")
     if key is None:
         return None
     if not _KEY_FORM.match(key):
         raise InvalidError("idempotency-key", "an Idempotency-Key is 1 to 200 visible ASCII characters")
     secret = derive(request.app.state.master_key, "idempotency")
-    body = blind(secret, (await request.body()).hex())
+    body = blind(secret, content)
     return Idempotency(
         request.state.principal.name, f"{request.method} {request.url.path}", key, body, secret
     )

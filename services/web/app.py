@@ -70,7 +70,7 @@ def compose(
 ) -> FastAPI:
     """The application. `auth_pool` is asked whose token it is, `watch_pool` for health and figures."""
     app = FastAPI(title="zoeklicht", version=VERSION, description=ABOUT, docs_url=None, redoc_url=None)
-    harden(app)
+    harden(app, routers)
     app.state.auth_pool = auth_pool
     app.state.master_key = settings.master_key_bytes
     for router in routers:

@@ -9,7 +9,9 @@ from services.kernel.vault.sealing import (
     derive,
     key_name,
     seal,
+    seal_bytes,
     unseal,
+    unseal_bytes,
 )
 
 __all__ = [
@@ -21,5 +23,7 @@ __all__ = [
     "derive",
     "key_name",
     "seal",
+    "seal_bytes",
     "unseal",
+    "unseal_bytes",
 ]

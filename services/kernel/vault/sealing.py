@@ -16,6 +16,7 @@ from schemas.base import Sealed
 from services.kernel.errors import ZoeklichtError
 
 NONCE = 12
+_DAMAGED = "a sealed value does not open: wrong key, moved, or damaged; see the audit log"
 
 
 class VaultError(ZoeklichtError):
@@ -38,20 +39,30 @@ def context(stream: str, event_id: UUID, field: str) -> bytes:
 
 def seal(key: str, secret: bytes, value: Any, bound_to: bytes) -> Sealed:
     """Encrypts any JSON value with AES-256-GCM under the key named `key`."""
-    nonce = os.urandom(NONCE)
-    box = nonce + AESGCM(secret).encrypt(nonce, orjson.dumps(value), bound_to)
+    box = seal_bytes(secret, orjson.dumps(value), bound_to)
     return Sealed(key=key, box=base64.b64encode(box).decode())
+
+
+def seal_bytes(secret: bytes, content: bytes, bound_to: bytes) -> bytes:
+    """Encrypts bytes with AES-256-GCM: a nonce and what it hides."""
+    nonce = os.urandom(NONCE)
+    return nonce + AESGCM(secret).encrypt(nonce, content, bound_to)
 
 
 def unseal(sealed: Sealed, secret: bytes, bound_to: bytes) -> Any:
     """The value again. Raises VaultError when key, place or bytes are not those it was sealed with."""
     try:
-        box = base64.b64decode(sealed.box, validate=True)
-        return orjson.loads(AESGCM(secret).decrypt(box[:NONCE], box[NONCE:], bound_to))
+        return orjson.loads(unseal_bytes(base64.b64decode(sealed.box, validate=True), secret, bound_to))
+    except ValueError as error:
+        raise VaultError(_DAMAGED) from error
+
+
+def unseal_bytes(box: bytes, secret: bytes, bound_to: bytes) -> bytes:
+    """The bytes again. Raises VaultError when key, place or bytes are not those they were sealed with."""
+    try:
+        return AESGCM(secret).decrypt(box[:NONCE], box[NONCE:], bound_to)
     except (InvalidTag, ValueError) as error:
-        raise VaultError(
-            "a sealed value does not open: wrong key, moved, or damaged; see the audit log"
-        ) from error
+        raise VaultError(_DAMAGED) from error
 
 
 def derive(master: bytes, purpose: str) -> bytes:
