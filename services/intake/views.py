@@ -102,7 +102,7 @@ def _child(child: Child, keys: Keys) -> Json:
 
 def _circumstances(case: Case, keys: Keys) -> list[Json]:
     found = []
-    for told in case.told:
+    for told in case.circumstances:
         view: Json = {
             "event_id": str(told.event_id),
             "criterion": told.criterion.value,

@@ -183,16 +183,29 @@ def test_a_preventive_abduction_takes_the_age_at_the_opening():
 
 
 def test_a_circumstance_replaces_the_earlier_one_of_the_same_child():
-    """Per criterion and child the last value stands; retracting it leaves none."""
+    """Per criterion and child the last value counts; retracting it brings back the one before, then none."""
     world = World().open({}, {})
-    for value in ("yes", "no"):
+
+    def counts() -> list[tuple[int | None, str]]:
+        return [(told.child, told.value.value) for told in world.file.case.circumstances]
+
+    def retract(index: int) -> None:
+        told = world.file.case.circumstances[index]
+        world.fact("circumstance_retracted", event_id=told.event_id, reason="x")
+
+    for value in ("yes", "unknown", "no"):
         world.fact("circumstance_reported", criterion="out_of_character", value=value, child=0)
+    replaced = world.file.case.told[1]
     world.fact("circumstance_reported", criterion="out_of_character", value="yes", child=1)
-    assert [(told.child, told.value) for told in world.file.case.told] == [(0, "no"), (1, "yes")]
-    world.fact("circumstance_retracted", event_id=world.file.case.told[0].event_id, reason="x")
-    assert [told.child for told in world.file.case.told] == [1]
+    assert counts() == [(0, "no"), (1, "yes")]
+    world.fact("circumstance_retracted", event_id=replaced.event_id, reason="x")
+    assert counts() == [(0, "no"), (1, "yes")], "retracting what was replaced changes nothing"
+    retract(0)
+    assert counts() == [(0, "yes"), (1, "yes")]
+    retract(0)
+    assert counts() == [(1, "yes")]
     with pytest.raises(StateRuleError):
-        world.fact("circumstance_retracted", event_id=uuid4(), reason="x")
+        world.fact("circumstance_retracted", event_id=replaced.event_id, reason="x")
 
 
 def test_closing_needs_news_of_every_child():

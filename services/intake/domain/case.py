@@ -65,7 +65,7 @@ class Where:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A circumstance that stands, by the event that reported it."""
+    """A circumstance, by the event that reported it."""
 
     event_id: UUID
     criterion: Criterion
@@ -77,7 +77,7 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A case at a version; version 0: there is none."""
+    """A case at a version; version 0: there is none. `told`: what was not retracted, the newest last."""
 
     case_id: UUID
     version: int = 0
@@ -92,7 +92,6 @@ class Case:
     details: Details = _NO_DETAILS
     children: tuple[Child, ...] = ()
     told: tuple[Told, ...] = ()
-    retractable: frozenset[UUID] = frozenset()
     overridden: bool = False
     open: bool = False
     merged_into: UUID | None = None
@@ -106,6 +105,15 @@ class Case:
     def missing(self) -> tuple[Child, ...]:
         """The children nobody has found yet."""
         return tuple(child for child in self.children if child.outcome is None)
+
+    @property
+    def circumstances(self) -> tuple[Told, ...]:
+        """What counts: the newest about each criterion and child. Retracting it brings back the one before."""
+        newest: dict[tuple[Criterion, int | None], Told] = {}
+        for told in self.told:
+            newest.pop((told.criterion, told.child), None)
+            newest[told.criterion, told.child] = told
+        return tuple(newest.values())
 
     @property
     def since(self) -> datetime | None:
@@ -127,11 +135,11 @@ def evolve(case: Case, event: Recorded) -> Case:  # noqa: C901, PLR0911, PLR0912
         case DetailsCorrected() as data:
             return _corrected(case, event, data)
         case CircumstanceReported() as data:
-            told = Told(event.event_id, data.criterion, data.value, data.child, None, data.next_due)
-            return _told(case, replace(told, note=_maybe(event, "note", data.note)))
+            note = _maybe(event, "note", data.note)
+            told = Told(event.event_id, data.criterion, data.value, data.child, note, data.next_due)
+            return replace(case, told=(*case.told, told))
         case CircumstanceRetracted() as data:
-            left = tuple(told for told in case.told if told.event_id != data.event_id)
-            return replace(case, told=left, retractable=case.retractable - {data.event_id})
+            return replace(case, told=tuple(told for told in case.told if told.event_id != data.event_id))
         case Reclassified() as data:
             return replace(case, kind=data.kind, details=data.details)
         case WorryingOverridden():
@@ -153,7 +161,7 @@ def evolve(case: Case, event: Recorded) -> Case:  # noqa: C901, PLR0911, PLR0912
 
 
 def _opened(case: Case, event: Recorded, data: CaseOpened) -> Case:
-    case = replace(
+    return replace(
         case,
         number=data.case_number,
         kind=data.kind,
@@ -165,12 +173,19 @@ def _opened(case: Case, event: Recorded, data: CaseOpened) -> Case:
         last_seen=_where(event, data.last_seen),
         details=data.details,
         children=_children(event, data.children),
+        told=tuple(
+            Told(
+                event.event_id,
+                one.criterion,
+                one.value,
+                one.child,
+                _maybe(event, f"circumstances.{index}.note", one.note),
+                one.next_due,
+            )
+            for index, one in enumerate(data.circumstances)
+        ),
         open=True,
     )
-    for index, one in enumerate(data.circumstances):
-        note = _maybe(event, f"circumstances.{index}.note", one.note)
-        case = _told(case, Told(event.event_id, one.criterion, one.value, one.child, note, one.next_due))
-    return case
 
 
 def _children(event: Recorded, records: tuple[ChildRecord, ...]) -> tuple[Child, ...]:
@@ -197,15 +212,12 @@ def _where(event: Recorded, place: Place) -> Where:
     return Where(place.postal_code, place.municipality, _maybe(event, "last_seen.spot", place.spot))
 
 
-def _told(case: Case, told: Told) -> Case:
-    others = tuple(one for one in case.told if (one.criterion, one.child) != (told.criterion, told.child))
-    return replace(case, told=(*others, told), retractable=case.retractable | {told.event_id})
-
-
 def _corrected(case: Case, event: Recorded, data: DetailsCorrected) -> Case:
     children = list(case.children)
     for place, change in enumerate(data.children):
-        children[change.child] = _changed(children[change.child], event, place, change)
+        # As known at a moment of an imported history, a correction may precede the merge that brought its child.
+        if change.child < len(children):
+            children[change.child] = _changed(children[change.child], event, place, change)
     return replace(
         case,
         children=tuple(children),

@@ -202,7 +202,7 @@ def _sighting(case: Case, fact: ReportSighting) -> Draft:
 
 
 def _retract(case: Case, fact: RetractCircumstance) -> list[Draft]:
-    if fact.event_id not in case.retractable:
+    if all(told.event_id != fact.event_id for told in case.told):
         raise StateRuleError(
             "no-circumstance",
             "event_id names no circumstance of this case that stands: take it from the case's history",
