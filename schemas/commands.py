@@ -352,7 +352,11 @@ class NewPartner(Strict):
 
 
 class ChangePartner(Strict):
-    """What changes about a partner; absent fields stay. `paused` stops planning and sending of appeals."""
+    """What changes about a partner; absent fields stay.
+
+    `paused` takes back what the partner shows and sends no appeals until its end, which a ping proves; what is lit
+    then is sent again. Withdrawals always go.
+    """
 
     name: ShortText | None = None
     url: AnyHttpUrl | None = None

@@ -12,6 +12,7 @@ from schemas.commands import ChangePartner, NewPartner, Receipt
 from services.dispatch import deliveries, partners, receipts
 from services.dispatch.desk import Answer, DispatchDeps, once, once_done
 from services.dispatch.publish import Publisher
+from services.dispatch.reconcile import reconcile_now
 from services.dispatch.stream import Planner
 from services.kernel.auth import EVERYONE_INSIDE, LEADS, STAFF, Principal, Role, require
 from services.kernel.idempotency import Idempotency, idempotency_of
@@ -56,10 +57,10 @@ def _partners(routes: APIRouter, deps: DispatchDeps) -> None:
     async def one(partner_id: UUID, _caller: Staff) -> Response:
         return _json(200, await partners.view(deps.pool, partner_id))
 
-    @routes.patch("/v1/partners/{partner_id}", summary="Change a recipient, pause it or end its pause")
+    @routes.patch("/v1/partners/{partner_id}", summary="Change a recipient; a pause takes back what it shows")
     async def change(partner_id: UUID, command: ChangePartner, _caller: Admin) -> Response:
         await in_transaction(deps.pool, lambda c: partners.change(deps, c, partner_id, command))
-        await partners.withdraw_unselected(deps, partner_id)
+        await reconcile_now(Publisher(deps.pool, deps.vault, deps.settings), partner_id)
         return _json(200, await partners.view(deps.pool, partner_id))
 
     @routes.post(

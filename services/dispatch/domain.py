@@ -212,12 +212,14 @@ def plan(
     recipients: Sequence[Recipient],
     last: Mapping[UUID, str],
     concerns: frozenset[Audience] | None = None,
+    *,
+    only: frozenset[UUID] | None = None,
 ) -> list[Planned]:
     """The deliveries of a revision, one per recipient, ordered by recipient.
 
     `last`: what the newest delivery of the alert to each recipient did. `concerns`: the audiences for whom the
-    revision says something new; the others keep what they have. A withdrawal goes to everyone who could have got
-    anything; a recipient that an update no longer selects gets one of its own, whomever the update concerns.
+    revision says something new, `only`: the recipients; the others keep what they have. A withdrawal goes to everyone
+    who could have got anything; a recipient that an update no longer selects gets one of its own, whomever it concerns.
     """
     known = {recipient.recipient_id: recipient for recipient in recipients}
     if content == "withdrawn":
@@ -227,6 +229,7 @@ def plan(
         stay = {recipient.recipient_id for recipient in kept}
         lost = [known[one] for one in last if one in known and one not in stay and last[one] != "withdrawn"]
         told = [r for r in kept if concerns is None or r.audience in concerns]
+        told = [r for r in told if only is None or r.recipient_id in only]
         chosen = [Planned(r.recipient_id, r.audience, content, variant_of(r).name) for r in told]
         chosen += [_withdrawal(recipient) for recipient in lost]
     return sorted(chosen, key=lambda planned: planned.recipient_id)

@@ -8,6 +8,7 @@ from aiokafka.errors import KafkaError
 
 from schemas.events import CASE_EVENTS
 from services.dispatch.publish import Publisher
+from services.dispatch.reconcile import run_reconciling
 from services.dispatch.standby import run_timer
 from services.dispatch.stops import run_stops
 from services.dispatch.stream import CONSUMER, Planner
@@ -32,6 +33,7 @@ async def serve(runtime: Runtime) -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(run_stops(runtime, publisher))
             tasks.create_task(run_timer(runtime, publisher))
+            tasks.create_task(run_reconciling(runtime, publisher))
             tasks.create_task(_follow(runtime, Planner(publisher, settings)))
     finally:
         await keys.close()

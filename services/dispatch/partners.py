@@ -1,7 +1,6 @@
 """Partners: who receives alerts, with which secrets, and what becomes of them when they answer."""
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -23,19 +22,17 @@ from services.dispatch.domain import (
 )
 from services.dispatch.publish import (
     LANE_CHANNEL,
-    Publication,
-    Publisher,
     alert_of,
     delivery_id,
     recipient_of,
 )
 from services.dispatch.secret_boxes import PURPOSE
-from services.eventlog.store import Cause, alert_stream, lock_streams, stopped
+from services.eventlog.store import stopped
 from services.geography.areas import UnknownAreaError, municipalities
 from services.kernel.auth import Role, issue_token
 from services.kernel.ids import new_id
 from services.kernel.paging import page
-from services.kernel.postgres import Connection, in_transaction, queries
+from services.kernel.postgres import Connection, queries
 from services.kernel.problems import InvalidError, NotFoundError
 from services.kernel.settings import Settings
 from services.kernel.vault import derive, key_name, seal
@@ -78,7 +75,10 @@ async def create(deps: DispatchDeps, connection: Connection, command: NewPartner
 async def change(
     deps: DispatchDeps, connection: Connection, partner_id: UUID, command: ChangePartner
 ) -> Mapping[str, Any]:
-    """Changes a partner. A new address, like the end of a pause, is proved by a new ping before anything is sent."""
+    """Changes a partner. A new address, like the end of a pause, is proved by a new ping before anything is sent.
+
+    What it shows follows once this is committed, by `reconcile`: a pause takes everything back.
+    """
     await connection.execute(_SQL["recipients_change"])
     row = await _found(connection, partner_id)
     new = {**row, **command.model_dump(mode="json", exclude_none=True, exclude={"paused"})}
@@ -96,32 +96,6 @@ async def change(
     elif new["state"] == "active" and command.areas:
         await _plan_lit(connection, recipient_of(new))
     return await view(connection, partner_id)
-
-
-async def withdraw_unselected(deps: DispatchDeps, partner_id: UUID) -> int:
-    """Withdraws from one partner each lit alert that no longer selects it; returns how many. Again: nothing.
-
-    To be called once the change is committed: a publication locks its stream before anything is written.
-    """
-    row = await deps.pool.fetchrow(_SQL["partner"], partner_id)
-    if row is None:
-        raise _unknown()
-    recipient = recipient_of(row)
-    had = [alert_of(one) for one in await deps.pool.fetch(_SQL["alerts_had"], partner_id)]
-    lost = [alert.alert_id for alert in had if not addressed(alert, [recipient])]
-    keys = await find_keys(deps.vault, [key_name("alert", one) for one in lost])
-    publisher = Publisher(deps.pool, deps.vault, deps.settings)
-    for source in await deps.pool.fetch(_SQL["sources"], lost):
-        alert, number = alert_of(source), source["head_revision"]
-        # Without its key an alert is dark already, by the stop that the erasure wrote.
-        if (key := keys.get(key_name("alert", alert.alert_id))) is not None:
-            material = Material.model_validate(open_box(alert.alert_id, number, SOURCE, source["box"], key))
-            correlation = await deps.pool.fetchval(_SQL["correlation"], alert_stream(alert.alert_id))
-            cause = Cause("dispatch", correlation or str(alert.alert_id), mode=alert.mode)
-            # An update that is news for nobody but those whom it no longer selects.
-            update = Publication(alert, "updated", cause, None, material=material, concerns=frozenset())
-            await in_transaction(deps.pool, partial(_unless_newer, publisher, update, number, key))
-    return len(lost)
 
 
 async def rotate(deps: DispatchDeps, connection: Connection, partner_id: UUID) -> Answer:
@@ -243,16 +217,6 @@ async def _lit(connection: Connection, recipient: Recipient) -> list[tuple[Alert
 
 async def _variants(connection: Connection, alerts: Sequence[UUID]) -> set[tuple[UUID, str]]:
     return {(row["alert_id"], row["variant"]) for row in await connection.fetch(_SQL["variants"], alerts)}
-
-
-async def _unless_newer(
-    publisher: Publisher, update: Publication, number: int, key: bytes, connection: Connection
-) -> None:
-    """Publishes, unless there is a newer revision: that one knew the recipients as they are, and says other things."""
-    await lock_streams(connection, [alert_stream(update.alert.alert_id)])
-    row = await connection.fetchrow(_SQL["alert"], update.alert.alert_id)
-    if row["head_revision"] == number:
-        await publisher.publish_in(connection, update, key)
 
 
 async def _prepare(deps: DispatchDeps, connection: Connection, row: Mapping[str, Any]) -> None:

@@ -55,7 +55,7 @@ class Publication:
     """What is to be published, and because of which event (`cause_id`; None: the clock).
 
     `material` None: nothing can be shown. `unless_same`: no revision when the newest one says the same already.
-    `concerns`: the audiences for whom it says something new (None: all).
+    `concerns`: the audiences, `only`: the recipients for whom it says something new (None: all).
     """
 
     alert: Alert
@@ -65,6 +65,7 @@ class Publication:
     material: Material | None = None
     reason: str | None = None
     concerns: frozenset[Audience] | None = None
+    only: frozenset[UUID] | None = None
     unless_same: bool = False
     seen: Seen | None = None
 
@@ -157,7 +158,9 @@ class Publisher:
         await _record(connection, revision, publication, is_new=row is None, fingerprint=fingerprint)
         recipients = await _recipients(connection, alert.mode)
         last = {r["recipient_id"]: r["content"] for r in await _last(connection, alert.alert_id)}
-        planned = plan(revision.alert, revision.content, recipients, last, publication.concerns)
+        planned = plan(
+            revision.alert, revision.content, recipients, last, publication.concerns, only=publication.only
+        )
         if revision.dark:
             planned = [p for p in planned if p.content != "withdrawn"]
         await _deliver(connection, revision, planned)

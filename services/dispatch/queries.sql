@@ -157,8 +157,9 @@ select r.*, p.due_at as ping_due_at, p.attempts as ping_attempts, p.last_status 
 from dispatch.recipient r left join dispatch.ping p using (recipient_id)
 where ($1::uuid is null or r.recipient_id > $1) order by r.recipient_id limit $2
 
--- partner_update: what an administrator may change
-update dispatch.recipient set name = $2, url = $3, content = $4, areas = $5, languages = $6, contact = $7, state = $8
+-- partner_update: what an administrator may change; what it shows is to be brought in line
+update dispatch.recipient set name = $2, url = $3, content = $4, areas = $5, languages = $6, contact = $7, state = $8,
+    reconcile_at = clock_timestamp()
 where recipient_id = $1
 
 -- partner_rotate: a new secret; the old one goes on signing for a day
@@ -166,8 +167,9 @@ update dispatch.recipient set previous_secret = secret, previous_until = clock_t
     secret = $2
 where recipient_id = $1 returning previous_until
 
--- partner_activate: it answered
-update dispatch.recipient set state = 'active' where recipient_id = $1 and state <> 'paused' returning *
+-- partner_activate: it answered; what it shows is to be brought in line
+update dispatch.recipient set state = 'active', reconcile_at = clock_timestamp()
+where recipient_id = $1 and state <> 'paused' returning *
 
 -- ping_due: a handshake at once
 insert into dispatch.ping (recipient_id, due_at) values ($1, clock_timestamp())
@@ -177,12 +179,18 @@ on conflict (recipient_id) do update set due_at = clock_timestamp(), attempts = 
 select * from dispatch.alert where not withdrawn and mode = $1
     and (expires_at is null or expires_at > clock_timestamp()) order by alert_id
 
--- alerts_had: alerts that may be shown by a recipient, as far as these tables know
-select a.* from dispatch.alert a join lateral (
-    select d.content from dispatch.delivery d
+-- alerts_had: lit alerts of which a recipient had anything, with what it had last
+select a.*, d.revision, d.content from dispatch.alert a join lateral (
+    select d.revision, d.content from dispatch.delivery d
     where d.alert_id = a.alert_id and d.recipient_id = $1 order by d.revision desc limit 1) d on true
-where not a.withdrawn and (a.expires_at is null or a.expires_at > clock_timestamp()) and d.content <> 'withdrawn'
+where not a.withdrawn and (a.expires_at is null or a.expires_at > clock_timestamp())
 order by a.alert_id
+
+-- to_reconcile: recipients whose change has not been followed by what they show
+select recipient_id from dispatch.recipient where reconcile_at is not null order by reconcile_at
+
+-- reconciled: done, unless the recipient was changed again meanwhile
+update dispatch.recipient set reconcile_at = null where recipient_id = $1 and reconcile_at = $2
 
 -- correlation: of an alert, from its first event
 select correlation_id from eventlog.events where stream = $1 order by version limit 1
