@@ -55,13 +55,13 @@ def _partners(routes: APIRouter, deps: DispatchDeps) -> None:
 
     @routes.get("/v1/partners/{partner_id}", summary="One recipient")
     async def one(partner_id: UUID, _caller: Staff) -> Response:
-        return _json(200, await partners.view(deps.pool, partner_id))
+        return _json(200, await partners.view(deps.settings, deps.pool, partner_id))
 
     @routes.patch("/v1/partners/{partner_id}", summary="Change a recipient; a pause takes back what it shows")
     async def change(partner_id: UUID, command: ChangePartner, _caller: Admin) -> Response:
         await in_transaction(deps.pool, lambda c: partners.change(deps, c, partner_id, command))
         await reconcile_now(Publisher(deps.pool, deps.vault, deps.settings), partner_id)
-        return _json(200, await partners.view(deps.pool, partner_id))
+        return _json(200, await partners.view(deps.settings, deps.pool, partner_id))
 
     @routes.post(
         "/v1/partners/{partner_id}/secret:rotate", summary="A new secret; the old one signs for 24 h more"
@@ -72,6 +72,14 @@ def _partners(routes: APIRouter, deps: DispatchDeps) -> None:
     @routes.post("/v1/partners/{partner_id}/ping", status_code=202, summary="Ping a recipient at once")
     async def ping(partner_id: UUID, _caller: Admin, key: Key) -> Response:
         return _json(*await once(deps, key, lambda c: partners.ping(c, partner_id)))
+
+    @routes.get(
+        "/.well-known/webhook-keys/{partner_id}",
+        tags=["partners"],
+        summary="The public keys of messages to a partner (v1a); no token",
+    )
+    async def public_keys(partner_id: UUID) -> Response:
+        return _json(200, await partners.public_keys(deps, partner_id))
 
 
 def _deliveries(routes: APIRouter, deps: DispatchDeps) -> None:

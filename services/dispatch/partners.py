@@ -26,7 +26,7 @@ from services.dispatch.publish import (
     delivery_id,
     recipient_of,
 )
-from services.dispatch.secret_boxes import PURPOSE
+from services.dispatch.secret_boxes import PURPOSE, private_key
 from services.eventlog.store import stopped
 from services.geography.areas import UnknownAreaError, municipalities
 from services.kernel.auth import Role, issue_token
@@ -69,7 +69,13 @@ async def create(deps: DispatchDeps, connection: Connection, command: NewPartner
     token = await issue_token(connection, str(partner_id), Role.PARTNER)
     await _prepare(deps, connection, await _found(connection, partner_id))
     await _ping(connection, partner_id)
-    return 201, {"partner_id": str(partner_id), "secret": secret, "token": token, "state": "unverified"}
+    return 201, {
+        "partner_id": str(partner_id),
+        "secret": secret,
+        "public_key": public_key(deps.settings, partner_id),
+        "token": token,
+        "state": "unverified",
+    }
 
 
 async def change(
@@ -95,7 +101,7 @@ async def change(
         await _ping(connection, partner_id)
     elif new["state"] == "active" and command.areas:
         await _plan_lit(connection, recipient_of(new))
-    return await view(connection, partner_id)
+    return await view(deps.settings, connection, partner_id)
 
 
 async def rotate(deps: DispatchDeps, connection: Connection, partner_id: UUID) -> Answer:
@@ -126,12 +132,26 @@ async def activate(connection: Connection, recipient_id: UUID) -> None:
         await _plan_lit(connection, recipient_of(row))
 
 
-async def view(source: Any, partner_id: UUID) -> Mapping[str, Any]:
+async def view(settings: Settings, source: Any, partner_id: UUID) -> Mapping[str, Any]:
     """A partner as an administrator sees it: no secret."""
     row = await source.fetchrow(_SQL["partner"], partner_id)
     if row is None:
         raise _unknown()
-    return _shown(row)
+    return {**_shown(row), "public_key": public_key(settings, partner_id)}
+
+
+async def public_keys(deps: DispatchDeps, partner_id: UUID) -> Mapping[str, Any]:
+    """What anybody may know: with which public keys messages to this partner are checked."""
+    if await deps.pool.fetchrow(_SQL["partner"], partner_id) is None:
+        raise NotFoundError(
+            "partner", "there is no such partner; take the id from the answer that registered it"
+        )
+    return {"partner_id": str(partner_id), "public_keys": [public_key(deps.settings, partner_id)]}
+
+
+def public_key(settings: Settings, partner_id: UUID) -> str:
+    """The `whpk_…` that checks the `v1a` signatures of messages to this partner."""
+    return signing.public_text(private_key(partner_id, settings.master_key_bytes))
 
 
 async def listed(deps: DispatchDeps, after: UUID | None, limit: int) -> Mapping[str, Any]:

@@ -1,23 +1,33 @@
-"""The secrets of recipients, as they are kept: sealed, bound to their recipient."""
+"""The keys that sign for recipients: secrets are kept sealed, bound to their recipient; private keys are not kept."""
 
 from collections.abc import Mapping
 from typing import Any
+from uuid import UUID
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from schemas.base import Sealed
-from services.dispatch.signing import parse_secret
+from services.dispatch.signing import SigningKeys, parse_secret
 from services.kernel.vault import derive, unseal
 
 PURPOSE = "partner-secrets"
+_ASYMMETRIC = "partner-ed25519"
 
 
-def open_secrets(row: Mapping[str, Any], master: bytes) -> list[bytes]:
-    """The secrets that sign for this recipient, newest first: two while a rotation lasts. Raises VaultError.
+def open_secrets(row: Mapping[str, Any], master: bytes) -> SigningKeys:
+    """What signs for this recipient now. Raises VaultError.
 
     `row` has recipient_id, secret and previous_secret (None when it has run out).
     """
     key = derive(master, PURPOSE)
     boxes = [row["secret"], row["previous_secret"]]
     place = str(row["recipient_id"]).encode()
-    return [
+    secrets = [
         parse_secret(unseal(Sealed.model_validate_json(box), key, place)) for box in boxes if box is not None
     ]
+    return SigningKeys(secrets, private_key(row["recipient_id"], master))
+
+
+def private_key(recipient_id: UUID, master: bytes) -> Ed25519PrivateKey:
+    """The recipient's own ed25519 key, derived from the master key: it is stored nowhere and cannot leak from a store."""
+    return Ed25519PrivateKey.from_private_bytes(derive(master, f"{_ASYMMETRIC}/{recipient_id}"))

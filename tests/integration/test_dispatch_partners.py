@@ -9,7 +9,7 @@ from dispatch_http import PARTNER, become_active, client_of
 
 from services.dispatch.campaigns import campaign_alert
 from services.dispatch.secret_boxes import open_secrets
-from services.dispatch.signing import parse_secret
+from services.dispatch.signing import SignatureError, parse_public, parse_secret, verify
 from services.kernel.auth import Role
 from services.kernel.paging import page
 
@@ -37,7 +37,7 @@ async def test_new_partner_is_unverified_with_secret_token_and_a_ping_that_is_du
     assert partner["state"] == "unverified"
     row = await pool.fetchrow("select * from dispatch.recipient")
     assert partner["secret"] not in str(dict(row))
-    assert open_secrets(row, settings.master_key_bytes) == [parse_secret(partner["secret"])]
+    assert open_secrets(row, settings.master_key_bytes).secrets == [parse_secret(partner["secret"])]
     assert await pool.fetchval("select due_at <= clock_timestamp() from dispatch.ping") is True
     shown = await call("GET", f"/v1/partners/{partner['partner_id']}", role=Role.OPERATOR)
     assert (shown.json["name"], shown.json["ping"]["attempts"]) == ("Screens Ltd", 0)
@@ -95,9 +95,35 @@ async def test_rotation_keeps_two_secrets_alive(call, pool, settings):
     answer = await call("POST", f"/v1/partners/{partner['partner_id']}/secret:rotate")
     row = await pool.fetchrow("select * from dispatch.recipient")
     wanted = [parse_secret(answer.json["secret"]), parse_secret(partner["secret"])]
-    assert open_secrets(row, settings.master_key_bytes) == wanted
+    assert open_secrets(row, settings.master_key_bytes).secrets == wanted
     left = await pool.fetchval("select previous_until - clock_timestamp() from dispatch.recipient")
     assert 23.9 < left.total_seconds() / 3600 <= 24
+
+
+async def test_public_key_is_told_once_shown_always_and_public(call, pool, settings):
+    """Registration, the partner's page and the public address name one key; another partner has another; none is stored."""
+    partner, other = await created(call), await created(call)
+    shown = await call("GET", f"/v1/partners/{partner['partner_id']}")
+    public = await call("GET", f"/.well-known/webhook-keys/{partner['partner_id']}", token="nobody")
+    key = partner["public_key"]
+    assert key.startswith("whpk_")
+    assert shown.json["public_key"] == key
+    assert (public.status, public.json["public_keys"]) == (200, [key])
+    assert other["public_key"] != key
+    assert (await call("GET", f"/.well-known/webhook-keys/{uuid4()}")).status == 404
+    rows = await pool.fetch("select * from dispatch.recipient")
+    assert key.removeprefix("whpk_") not in str([dict(row) for row in rows])
+
+
+async def test_signed_digest_holds_for_the_public_key_alone(call):
+    """Whoever knows only the public key can check what is signed, and so can whoever knows only the secret."""
+    partner = await created(call)
+    answer = await call("GET", "/v1/partner/state", token=partner["token"])
+    now = int(answer.headers["webhook-timestamp"])
+    verify([], answer.headers, answer.body, now, [parse_public(partner["public_key"])])
+    verify([parse_secret(partner["secret"])], answer.headers, answer.body, now)
+    with pytest.raises(SignatureError):
+        verify([], answer.headers, answer.body + b" ", now, [parse_public(partner["public_key"])])
 
 
 async def test_becoming_active_plans_what_is_lit(call, ground):

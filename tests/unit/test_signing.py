@@ -4,14 +4,32 @@ import base64
 from datetime import UTC, datetime
 
 import pytest
+import svix
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from standardwebhooks import Webhook
 
-from services.dispatch.signing import SignatureError, headers, new_secret, parse_secret, sign, verify
+from services.dispatch.signing import (
+    SignatureError,
+    SigningKeys,
+    headers,
+    new_secret,
+    parse_public,
+    parse_secret,
+    public_text,
+    sign,
+    sign_asymmetric,
+    verify,
+)
 
 SECRET = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 MESSAGE = "msg_p5jXN8AQM9LWM0D4loKWxJek"
 AT = 1_614_265_330
 BODY = b'{"test": 2432232314}'
+PRIVATE = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+
+
+def signed_by(*secrets):
+    return SigningKeys(secrets, PRIVATE)
 
 
 def test_known_answer():
@@ -19,21 +37,18 @@ def test_known_answer():
     assert sign(parse_secret(SECRET), MESSAGE, AT, BODY) == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 
 
-def test_independent_library_verifies():
-    """The reference library accepts what we sign now, with either secret of a rotation."""
+@pytest.mark.parametrize("library", [Webhook, svix.Webhook])
+def test_independent_library_verifies(library):
+    """The reference library and Svix's accept what we sign now, with either secret of a rotation."""
     old, new = new_secret(), new_secret()
     body = b'{"type":"ping","timestamp":"2026-01-01T00:00:00Z","data":{}}'
     signed = headers(
-        [parse_secret(new), parse_secret(old)], "msg_1", int(datetime.now(UTC).timestamp()), body
+        signed_by(parse_secret(new), parse_secret(old)), "msg_1", int(datetime.now(UTC).timestamp()), body
     )
     for secret in (old, new):
-        assert Webhook(secret).verify(body, signed) == {
-            "type": "ping",
-            "timestamp": "2026-01-01T00:00:00Z",
-            "data": {},
-        }
+        library(secret).verify(body, signed)
     with pytest.raises(Exception, match="signature"):
-        Webhook(new_secret()).verify(body, signed)
+        library(new_secret()).verify(body, signed)
 
 
 def test_we_verify_the_independent_library():
@@ -63,7 +78,7 @@ def test_we_verify_the_independent_library():
 def test_changed_or_old_messages_are_refused(change, body, now, text):
     """Neither body, id nor time can be changed; what is five minutes away is not believed."""
     secret = parse_secret(SECRET)
-    received = headers([secret], MESSAGE, AT, BODY) | change
+    received = headers(signed_by(secret), MESSAGE, AT, BODY) | change
     with pytest.raises(SignatureError, match=text):
         verify([secret], received, body, now)
 
@@ -72,14 +87,14 @@ def test_signature_holds_within_the_tolerance():
     """Clocks may differ by five minutes."""
     secret = parse_secret(SECRET)
     for now in (AT - 300, AT, AT + 300):
-        verify([secret], headers([secret], MESSAGE, AT, BODY), BODY, now)
+        verify([secret], headers(signed_by(secret), MESSAGE, AT, BODY), BODY, now)
 
 
 def test_missing_header_is_refused():
     """Without one of the three headers nothing is believed."""
     secret = parse_secret(SECRET)
     for name in ("webhook-id", "webhook-timestamp", "webhook-signature"):
-        received = headers([secret], MESSAGE, AT, BODY)
+        received = headers(signed_by(secret), MESSAGE, AT, BODY)
         del received[name]
         with pytest.raises(SignatureError):
             verify([secret], received, BODY, AT)
@@ -99,3 +114,50 @@ def test_secrets_are_random_and_checked():
         with pytest.raises(SignatureError) as caught:
             parse_secret(wrong)
         assert not wrong.removeprefix("whsec_") or wrong not in str(caught.value)
+
+
+V1A = "v1a,yoUrgEkc12aGqm0n4Sydmdz55xJfTz4AsAgieHFjmkR7LJtqVCZOQYzvvHjI5kAey+r4iaBGxTFRrl2iBQxtDQ=="
+"""Made by Node's crypto and by OpenSSL from the same seed: ed25519 has one answer."""
+
+
+def test_known_answer_asymmetric():
+    """The signature of the published example by the key of seed 00 01 … 1f is the one other software makes."""
+    assert public_text(PRIVATE) == "whpk_A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg="
+    assert sign_asymmetric(PRIVATE, MESSAGE, AT, BODY) == V1A
+
+
+def test_rotation_sends_two_shared_signatures_and_one_asymmetric():
+    """The order is fixed: new secret, old secret, private key."""
+    new, old = bytes(24), bytes(range(24))
+    kinds = headers(signed_by(new, old), MESSAGE, AT, BODY)["webhook-signature"].split(" ")
+    assert kinds == [
+        sign(new, MESSAGE, AT, BODY),
+        sign(old, MESSAGE, AT, BODY),
+        sign_asymmetric(PRIVATE, MESSAGE, AT, BODY),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "body"),
+    [
+        ({}, BODY + b" "),
+        ({"webhook-id": "msg_other"}, BODY),
+        ({"webhook-timestamp": str(AT + 1)}, BODY),
+        ({"webhook-signature": V1A.replace("v1a,", "v1,")}, BODY),
+        ({"webhook-signature": "v1a,%%%"}, BODY),
+    ],
+)
+def test_asymmetric_signature_binds_id_time_body_and_version(change, body):
+    """The public key alone proves a message, and nothing of it can be changed."""
+    public = parse_public(public_text(PRIVATE))
+    received = headers(signed_by(), MESSAGE, AT, BODY)
+    verify([], received, BODY, AT, [public])
+    with pytest.raises(SignatureError, match="no signature fits"):
+        verify([], received | change, body, AT, [public])
+
+
+def test_public_keys_are_checked():
+    """What is no public key is refused."""
+    for wrong in ("", "whpk_", "whpk_%%%", "whpk_" + base64.b64encode(b"short").decode()):
+        with pytest.raises(SignatureError, match="whpk_"):
+            parse_public(wrong)
