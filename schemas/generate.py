@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, TypeAdapter
 
-from schemas import commands, payloads
+from schemas import commands, duty, payloads
 from schemas.envelope import Envelope
 from schemas.events import EVENTS, TOPICS
 
@@ -25,6 +25,8 @@ _BODIES: dict[str, type[BaseModel]] = {
     "new_partner": commands.NewPartner,
     "change_partner": commands.ChangePartner,
     "receipt": commands.Receipt,
+    "new_person": duty.NewPerson,
+    "change_person": duty.ChangePerson,
     "import_line": commands.ImportLine,
     "webhook": payloads.AlertMessage,
 }

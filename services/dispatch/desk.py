@@ -1,16 +1,15 @@
 """What the use cases behind HTTP stand on."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
 
-from services.kernel.idempotency import Idempotency
+from services.kernel.idempotency import Answer, Idempotency
+from services.kernel.idempotency import once as idempotency_once
 from services.kernel.postgres import Connection, Pool, in_transaction
 from services.kernel.settings import Settings
 from services.kernel.vault import Vault
 
-Answer = tuple[int, Mapping[str, Any]]
-"""An HTTP status and a body."""
+__all__ = ["Answer", "DispatchDeps", "once", "once_done"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,18 +25,7 @@ async def once(
     deps: DispatchDeps, idempotency: Idempotency | None, work: Callable[[Connection], Awaitable[Answer]]
 ) -> Answer:
     """Does the work in one transaction; with an Idempotency-Key only once, the same answer being given again."""
-    if idempotency is not None:
-        await idempotency.replay(deps.pool)
-
-    async def claimed(connection: Connection) -> Answer:
-        if idempotency is not None:
-            await idempotency.claim(connection)
-        status, answer = await work(connection)
-        if idempotency is not None:
-            await idempotency.remember(connection, status, answer)
-        return status, answer
-
-    return await in_transaction(deps.pool, claimed)
+    return await idempotency_once(deps.pool, idempotency, work)
 
 
 async def once_done(

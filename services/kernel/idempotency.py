@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +11,12 @@ from fastapi import Request
 from fastapi.responses import Response
 
 from schemas.base import Sealed
-from services.kernel.postgres import Connection, Pool
+from services.kernel.postgres import Connection, Pool, in_transaction
 from services.kernel.problems import ConflictError, InvalidError
 from services.kernel.vault import blind, derive, seal, unseal
 
+Answer = tuple[int, Mapping[str, Any]]
+"""An HTTP status and a body."""
 KEPT = "7 days"
 _KEY_FORM = re.compile(r"^[\x21-\x7e]{1,200}$")
 
@@ -99,6 +101,24 @@ class Idempotency:
     @property
     def _bound_to(self) -> bytes:
         return f"{self.principal}|{self.route}|{self.key}".encode()
+
+
+async def once(
+    pool: Pool, idempotency: Idempotency | None, work: Callable[[Connection], Awaitable[Answer]]
+) -> Answer:
+    """Does the work in one transaction; with an Idempotency-Key only once, the same answer being given again."""
+    if idempotency is not None:
+        await idempotency.replay(pool)
+
+    async def claimed(connection: Connection) -> Answer:
+        if idempotency is not None:
+            await idempotency.claim(connection)
+        status, answer = await work(connection)
+        if idempotency is not None:
+            await idempotency.remember(connection, status, answer)
+        return status, answer
+
+    return await in_transaction(pool, claimed)
 
 
 async def idempotency_of(request: Request) -> Idempotency | None:

@@ -61,6 +61,8 @@ class Settings(BaseSettings):
     """A campaign policy in TOML; by default the one that ships with intake."""
     rules: Path | None = None
     """A folder of criteria rules in TOML beside those that ship with criteria."""
+    rules_version: Annotated[str, Field(max_length=64)] | None = None
+    """The version of the rules that acts, whatever the day; by default the newest one in force."""
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
     public_url: str | None = None
@@ -73,6 +75,21 @@ class Settings(BaseSettings):
     lease_s: Annotated[float, Field(gt=0, le=600)] = 30.0
     standby_linger_s: Annotated[float, Field(ge=0, le=3600)] = 600.0
     """A case must stay not worrying this long before its standby alert is withdrawn."""
+    smtp_url: SecretStr | None = None
+    """Where e-mail is handed over: smtps://user:password@host, or smtp:// with STARTTLS where there is a password."""
+    smtp_from: Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$")] | None = None
+    """The sender of pages; by default zoeklicht@ and the host of the public URL."""
+    paging_escalate_s: Annotated[float, Field(gt=0, le=3600)] = 300.0
+    """How long the next person on duty is not told of a page that nobody acknowledges."""
+    dead_man_url: SecretStr | None = None
+    """Asked for after each audit that found nothing; whoever watches it from outside notices when that ends."""
+    emergency_pack: Path | None = None
+    """A folder, best one mounted from elsewhere, into which an encrypted emergency pack is written again and again."""
+    emergency_recipients: Annotated[frozenset[str], NoDecode] = frozenset()
+    """Public keys (age1…) of those who can open the emergency pack, separated by commas."""
+    emergency_every_s: Annotated[float, Field(gt=0, le=3600)] = 300.0
+    emergency_kept: Annotated[int, Field(ge=1, le=10_000)] = 288
+    """How many packs stay: a day's."""
     pool_size: Annotated[int, Field(ge=1, le=100)] = 5
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
@@ -85,6 +102,33 @@ class Settings(BaseSettings):
         if any(not host.rpartition(":")[2].isdigit() for host in hosts):
             raise ValueError("write host:port, separated by commas")
         return hosts
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _mail_server(cls, value: SecretStr | None) -> SecretStr | None:
+        parts = urlsplit(value.get_secret_value()) if value else None
+        if parts and (parts.scheme not in {"smtp", "smtps"} or not parts.hostname):
+            raise ValueError("write smtps://user:password@host:465 or smtp://user:password@host:587")
+        return value
+
+    @field_validator("dead_man_url")
+    @classmethod
+    def _http(cls, value: SecretStr | None) -> SecretStr | None:
+        if value and urlsplit(value.get_secret_value()).scheme not in {"http", "https"}:
+            raise ValueError("write the whole address, https://host/path")
+        return value
+
+    @field_validator("emergency_recipients", mode="before")
+    @classmethod
+    def _public_keys(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        keys = frozenset(part.strip() for part in value.split(",") if part.strip())
+        if any(not key.startswith("age1") for key in keys):
+            raise ValueError(
+                "write public keys (age1…) separated by commas; `zoeklicht emergency-key` makes one"
+            )
+        return keys
 
     @field_validator("calendar")
     @classmethod

@@ -1,0 +1,59 @@
+"""Pages as rows: opened once per matter, acknowledged by a person, closed when their matter is over."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import structlog
+
+from services.kernel.postgres import Connection, Pool, queries
+
+_SQL = queries("services.kernel.paging")
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A matter that is not over. `times` counts how often it came up; `told` are the people who were told, in order."""
+
+    page_id: int
+    matter: str
+    text: str
+    opened_at: datetime
+    times: int
+    lasting: bool
+    acknowledged_at: datetime | None
+    acknowledged_by: str | None
+    told: tuple[Mapping[str, Any], ...] = ()
+
+
+async def page(connection: Connection, matter: str, text: str, *, lasting: bool = False) -> None:
+    """Pages a person once about `matter`, written `kind:subject`; while the page is open the matter only counts up.
+
+    `text` says in English what happened and what to do, without personal data of anybody who is missing. A page that
+    is `lasting` stays open until `all_clear`; any other is over once somebody acknowledges it.
+    """
+    await connection.execute(_SQL["open"], matter, text, lasting)
+    log.error("page", matter=matter, text=text)
+
+
+async def all_clear(connection: Connection, matters: Sequence[str]) -> None:
+    """What these matters were about is over: their lasting pages close, and whoever was paged is told once."""
+    for row in await connection.fetch(_SQL["close"], list(matters)):
+        log.info("all clear", matter=row["matter"])
+
+
+async def open_pages(pool: Pool) -> list[Page]:
+    """What is not over, oldest first."""
+    rows = await pool.fetch(_SQL["open_pages"])
+    told: defaultdict[int, list[Mapping[str, Any]]] = defaultdict(list)
+    for row in await pool.fetch(_SQL["told"], [row["page_id"] for row in rows]):
+        told[row["page_id"]].append({name: value for name, value in row.items() if name != "page_id"})
+    return [Page(**dict(row), told=tuple(told[row["page_id"]])) for row in rows]
+
+
+async def acknowledge(source: Pool | Connection, page_id: int, person: str) -> bool:
+    """`person` looks after it: nobody is told again. False when it is over, or when somebody does so already."""
+    return bool(await source.fetchval(_SQL["acknowledge"], page_id, person))
