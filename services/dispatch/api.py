@@ -1,4 +1,4 @@
-"""Partners, deliveries, receipts and pages over HTTP."""
+"""Partners, deliveries, receipts and parked cases over HTTP."""
 
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -16,9 +16,8 @@ from services.dispatch.reconcile import reconcile_now
 from services.dispatch.stream import Planner
 from services.kernel.auth import EVERYONE_INSIDE, LEADS, STAFF, Principal, Role, require
 from services.kernel.idempotency import Idempotency, idempotency_of
-from services.kernel.paging import acknowledge, open_pages
-from services.kernel.postgres import Connection, in_transaction
-from services.kernel.problems import ConflictError, NotFoundError
+from services.kernel.postgres import in_transaction
+from services.kernel.problems import ConflictError
 
 Key = Annotated[Idempotency | None, Depends(idempotency_of)]
 Admin = Annotated[Principal, Depends(require(Role.ADMIN))]
@@ -36,7 +35,7 @@ def router(deps: DispatchDeps) -> APIRouter:
     _partners(routes, deps)
     _deliveries(routes, deps)
     _partner_side(routes, deps)
-    _pages(routes, deps)
+    _parked(routes, deps)
     return routes
 
 
@@ -122,26 +121,12 @@ def _partner_side(routes: APIRouter, deps: DispatchDeps) -> None:
         return Response(body, headers={"Cache-Control": "no-store"}, media_type="application/json")
 
 
-def _pages(routes: APIRouter, deps: DispatchDeps) -> None:
-    @routes.get("/v1/pages", summary="What waits for a person, oldest first")
-    async def pages(_caller: Staff) -> Response:
-        return _json(200, {"items": await open_pages(deps.pool), "next_cursor": None})
-
-    @routes.post("/v1/pages/{page_id}/acknowledge", summary="I look after it")
-    async def done(page_id: int, caller: Staff, key: Key) -> Response:
-        return _json(*await once(deps, key, lambda c: _acknowledged(c, page_id, caller.name)))
-
+def _parked(routes: APIRouter, deps: DispatchDeps) -> None:
     @routes.post(
         "/v1/parked/{case_id}/resume", summary="Plan what was parked of a case, once its cause is mended"
     )
     async def resume(case_id: UUID, _caller: Lead, key: Key) -> Response:
         return _json(*await once_done(deps, key, lambda: _resumed(deps, case_id)))
-
-
-async def _acknowledged(connection: Connection, page_id: int, person: str) -> Answer:
-    if not 0 < page_id < 2**63 or not await acknowledge(connection, page_id, person):
-        raise NotFoundError("page", "no such page is open; GET /v1/pages lists those that are")
-    return 200, {"page_id": page_id, "acknowledged_by": person}
 
 
 async def _resumed(deps: DispatchDeps, case_id: UUID) -> Answer:

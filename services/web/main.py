@@ -17,6 +17,7 @@ from services.intake import api as intake
 from services.intake.handlers import IntakeDeps
 from services.intake.policy import load_policy
 from services.kernel.errors import ZoeklichtError
+from services.kernel.paging import api as paging
 from services.kernel.postgres import Pool, create_pool
 from services.kernel.service import Runtime, run_service
 from services.kernel.settings import Settings
@@ -59,6 +60,7 @@ async def _routers(settings: Settings, stack: AsyncExitStack) -> list[APIRouter]
             )
         ),
         dispatch.router(DispatchDeps(await _pool(stack, main, "dispatch", size), vault, settings)),
+        paging.router(paging.PagingDeps(await _pool(stack, main, "paging", 2), settings)),
         projections.router(
             projections.ProjectionsDeps(await _pool(stack, main, "projections", size), settings)
         ),

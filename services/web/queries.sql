@@ -4,7 +4,7 @@ select (select count(*) from eventlog.events) as events,
         where (e.epoch, e.transaction_id, e.position) >
               (select epoch, transaction_id, position from eventlog.relay_checkpoint
                union all select 0, '0'::xid8, 0 order by 1 desc, 2 desc, 3 desc limit 1)) as relay_lag,
-       (select count(*) from kernel.page where acknowledged_at is null) as pages_open
+       (select count(*) from kernel.page where acknowledged_at is null and closed_at is null) as pages_open
 
 -- deliveries: how many deliveries are in which state
 select state, count(*) as value from dispatch.delivery group by state order by state

@@ -15,6 +15,7 @@ from services.dispatch.desk import DispatchDeps
 from services.dispatch.partners import activate
 from services.kernel.auth import Role, issue_token
 from services.kernel.http import harden
+from services.kernel.paging import api as paging
 from services.kernel.postgres import in_transaction
 from services.kernel.settings import Settings
 from services.kernel.vault import Vault
@@ -97,12 +98,13 @@ class Client:
 
 @asynccontextmanager
 async def client_of(pool: asyncpg.Pool, vault: Vault, settings: Settings) -> AsyncIterator[Client]:
-    """A client of an application that holds the router of dispatch alone."""
+    """A client of an application that holds the routers of dispatch and of pages alone."""
     app = FastAPI()
     harden(app)
     app.state.auth_pool = pool
     app.state.master_key = settings.master_key_bytes
     app.include_router(router(DispatchDeps(pool, vault, settings)))
+    app.include_router(paging.router(paging.PagingDeps(pool, settings)))
     tokens = {}
     async with pool.acquire() as connection:
         for role in (Role.ADMIN, Role.COORDINATOR, Role.OPERATOR, Role.VIEWER):
