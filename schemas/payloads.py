@@ -51,6 +51,20 @@ class AlertBody(Strict):
     receipts_url: str | None = None
 
 
+class RenewedAlert(Strict):
+    """May be shown for so many seconds more, counted from the signed `webhook-timestamp`, if it is this revision."""
+
+    alert_id: UUID
+    revision: int
+    display_for_s: int
+
+
+class DisplayRenewed(Strict):
+    """What a display may go on showing. An alert that is not shown, or not in this revision, is to be ignored."""
+
+    alerts: list[RenewedAlert]
+
+
 class PingBody(Strict):
     """Nothing: only whether somebody answers."""
 
@@ -58,6 +72,6 @@ class PingBody(Strict):
 class AlertMessage(Strict):
     """A Standard Webhooks body."""
 
-    type: Literal["alert.issued", "alert.updated", "alert.withdrawn", "ping"]
+    type: Literal["alert.issued", "alert.updated", "alert.withdrawn", "display.renewed", "ping"]
     timestamp: Instant
-    data: AlertBody | PingBody
+    data: AlertBody | DisplayRenewed | PingBody

@@ -13,6 +13,7 @@ from schemas.commands import Text
 from schemas.events import Appeal
 from schemas.payloads import PersonShown
 from services.dispatch.domain import (
+    DISPLAY_FOR_S,
     Alert,
     DispatchError,
     Frame,
@@ -50,17 +51,20 @@ class Bodies:
     base_url: str
     case_ref_key: bytes
     fingerprint_key: bytes
+    display_for_s: int = DISPLAY_FOR_S
 
     @classmethod
     def of(cls, settings: Settings) -> "Bodies":
         """With the keys of these settings."""
         master = settings.master_key_bytes
-        return cls(settings.base_url, derive(master, "case-ref"), derive(master, "fingerprint"))
+        keys = derive(master, "case-ref"), derive(master, "fingerprint")
+        return cls(settings.base_url, *keys, settings.display_for_s)
 
     def frame(self, alert: Alert, issued_at: Any, now: Any) -> Frame:
         """What surrounds the content. The case's reference is opaque: it leads nobody to the case."""
         digest = blind(self.case_ref_key, str(alert.case_id))[:12]
-        return Frame(self.base_url, base64.urlsafe_b64encode(digest).decode(), issued_at, now)
+        case_ref = base64.urlsafe_b64encode(digest).decode()
+        return Frame(self.base_url, case_ref, issued_at, now, self.display_for_s)
 
     def fingerprint(self, alert: Alert, material: Material | None) -> bytes | None:
         """Equal when two revisions say the same."""

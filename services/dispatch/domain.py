@@ -20,7 +20,7 @@ Content = Literal["issued", "updated", "withdrawn"]
 """What a revision does."""
 
 DISPLAY_FOR_S = 1800
-"""How long a partner may show an alert without hearing from us again."""
+"""How long a partner may show an alert without hearing from us again, unless the installation says otherwise."""
 
 AUDIENCES: Mapping[AlertKind, frozenset[Audience]] = {
     AlertKind.PUBLIC: frozenset({Audience.DISPLAY}),
@@ -127,6 +127,7 @@ class Frame:
     case_ref: str
     issued_at: datetime
     now: datetime
+    display_for_s: int = DISPLAY_FOR_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,7 +296,7 @@ def _shown(alert: Alert, frame: Frame, material: Material, variant: Variant) -> 
         if variant.audience is Audience.MISSING_PERSONS_UNIT:
             shown |= {"case_number": material.case_number, "criteria": list(material.criteria)}
         return shown
-    shown = {"areas": areas, "expires_at": alert.expires_at, "display_for_s": DISPLAY_FOR_S}
+    shown = {"areas": areas, "expires_at": alert.expires_at, "display_for_s": frame.display_for_s}
     if variant.content == "link":
         return shown | {"content_url": f"{frame.base_url}/v1/partner/alerts/{alert.alert_id}"}
     texts = material.texts or {}

@@ -15,7 +15,6 @@ from services.dispatch import signing
 from services.dispatch.bodies import SOURCE, Bodies, find_keys, open_box
 from services.dispatch.desk import Answer, DispatchDeps
 from services.dispatch.domain import (
-    DISPLAY_FOR_S,
     Alert,
     Material,
     Revision,
@@ -101,7 +100,7 @@ async def digest(deps: DispatchDeps, recipient_id: UUID) -> tuple[bytes, Mapping
         await deps.pool.fetch(_SQL["partner_alerts"], recipient_id) if recipient["state"] == "active" else []
     )
     stops = await stopped(deps.pool, [i for r in rows for i in (r["campaign_id"], r["case_id"]) if i])
-    end = now + timedelta(seconds=DISPLAY_FOR_S)
+    end = now + timedelta(seconds=deps.settings.display_for_s)
     alerts = [
         {
             "alert_id": row["alert_id"],

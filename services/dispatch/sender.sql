@@ -185,6 +185,50 @@ where recipient_id = $1 and requested_at = $2
 -- ping_asked: when the handshake that now counts was asked for
 select requested_at from dispatch.ping where recipient_id = $1
 
+-- take_renewals: displays that show something and have not been told for so long that they may go on; each is taken by
+-- one sender alone
+with showing as materialized (
+    select d.recipient_id, min(coalesce(d.finished_at, d.created_at)) as since
+    from dispatch.alert a cross join lateral (
+        select distinct on (n.recipient_id) n.recipient_id, n.content, n.created_at, n.finished_at
+        from dispatch.delivery n where n.alert_id = a.alert_id order by n.recipient_id, n.revision desc) d
+    join dispatch.recipient r on r.recipient_id = d.recipient_id and r.state = 'active' and r.audience = 'display'
+    where not a.withdrawn and (a.expires_at is null or a.expires_at > clock_timestamp()) and d.content <> 'withdrawn'
+    group by 1
+), taken as (
+    insert into dispatch.renewal as w (recipient_id, due_at)
+    select recipient_id, clock_timestamp() + $1::interval from showing
+    where since <= clock_timestamp() - $1::interval order by recipient_id
+    on conflict (recipient_id) do update set due_at = excluded.due_at where w.due_at <= clock_timestamp()
+    returning recipient_id
+)
+select r.recipient_id, r.url, r.secret,
+    case when r.previous_until > clock_timestamp() then r.previous_secret end as previous_secret
+from taken join dispatch.recipient r using (recipient_id)
+
+-- renewable: what a display shows now and may go on showing: the newest revision, accepted or confirmed there, and not
+-- one that is being replaced or was withdrawn, stopped in the store, rejected, or has ended
+select a.alert_id, d.revision, extract(epoch from a.expires_at - clock_timestamp())::float8 as left_s
+from dispatch.alert a cross join lateral (
+    select n.revision, n.content, n.state from dispatch.delivery n
+    where n.alert_id = a.alert_id and n.recipient_id = $1 order by n.revision desc limit 1) d
+join dispatch.recipient r on r.recipient_id = $1 and r.state = 'active' and r.audience = 'display'
+left join lateral (
+    select p.state from dispatch.receipt p
+    where p.alert_id = a.alert_id and p.recipient_id = $1 and p.revision = d.revision
+    order by p.at desc limit 1) p on true
+where not a.withdrawn and (a.expires_at is null or a.expires_at > clock_timestamp() + interval '1 second')
+  and d.content <> 'withdrawn'
+  and (d.state = 'delivered' or (d.state in ('pending', 'held') and p.state = 'displayed'))
+  and p.state is distinct from 'rejected'
+  and not exists (select 1 from eventlog.stop s where s.kind = 'campaign' and s.id = a.campaign_id)
+order by a.alert_id
+
+-- renewed: how it ended; returns the failures in a row
+update dispatch.renewal set sent_at = clock_timestamp(), alerts = $2, status = $3, error_class = $4,
+    failures = case when $4::text is null then 0 else failures + 1 end
+where recipient_id = $1 returning failures
+
 -- impatient: the server ends this transaction when its client falls silent for so long
 select set_config('idle_in_transaction_session_timeout', '2s', true)
 

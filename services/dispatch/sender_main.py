@@ -11,11 +11,13 @@ from services.dispatch.hints import Hints
 from services.dispatch.lanes import AWAY, LANE_CHANNEL, page_late_withdrawals, sweep
 from services.dispatch.partners import activate
 from services.dispatch.pings import PING_CHANNEL, Pings
+from services.dispatch.renewals import Renewals
 from services.dispatch.sender import IN_FLIGHT, Sender
 from services.kernel.postgres import create_pool
 from services.kernel.service import Runtime, run_service
 from services.kernel.vault import Vault
 
+RENEW_POLL_S = 5.0
 SWEEP_S = 1.0
 PING_POLL_S = 1.0
 LATE_S = 15.0
@@ -32,10 +34,13 @@ async def serve(runtime: Runtime) -> None:
     try:
         sender = Sender(runtime.pool, Vault(keys, settings.master_key_bytes), settings)
         pings = Pings(runtime.pool, settings, sender.transport, activate)
+        renewals = Renewals(runtime.pool, settings, sender.transport)
+        every = min(RENEW_POLL_S, settings.renew_every_s / 2)
         url = settings.database_url.get_secret_value()
         async with Hints(url, (LANE_CHANNEL, PING_CHANNEL)) as hints, asyncio.TaskGroup() as tasks:
             tasks.create_task(sender.run(runtime.stop, hints.of(LANE_CHANNEL)))
             tasks.create_task(_ping(runtime, pings, hints.of(PING_CHANNEL)))
+            tasks.create_task(_every(runtime, every, renewals.step))
             tasks.create_task(_every(runtime, SWEEP_S, lambda: _tidy(runtime, sender)))
             tasks.create_task(_every(runtime, LATE_S, lambda: page_late_withdrawals(runtime.pool)))
             runtime.ready = True

@@ -73,6 +73,10 @@ class Settings(BaseSettings):
     """Adds http and any loopback port: for demonstrations and tests."""
     delivery_timeout_s: Annotated[float, Field(gt=0, le=60)] = 10.0
     lease_s: Annotated[float, Field(gt=0, le=600)] = 30.0
+    display_for_s: Annotated[int, Field(ge=2, le=86_400)] = 1800
+    """How long a partner may show an alert without hearing from us again."""
+    renew_every_s: Annotated[float, Field(gt=0, le=3600)] = 300.0
+    """How often each partner with an active alert is told that it may go on showing it."""
     standby_linger_s: Annotated[float, Field(ge=0, le=3600)] = 600.0
     """A case must stay not worrying this long before its standby alert is withdrawn."""
     smtp_url: SecretStr | None = None
@@ -164,6 +168,15 @@ class Settings(BaseSettings):
         if value < 3 * timeout:
             raise ValueError(
                 "at least three times ZOEKLICHT_DELIVERY_TIMEOUT_S, or a slow answer outlives its lease"
+            )
+        return value
+
+    @field_validator("renew_every_s")
+    @classmethod
+    def _before_it_is_dark(cls, value: float, info: object) -> float:
+        if 2 * value > getattr(info, "data", {}).get("display_for_s", 1800):
+            raise ValueError(
+                "at most half of ZOEKLICHT_DISPLAY_FOR_S, or one lost renewal makes a display dark"
             )
         return value
 

@@ -1,0 +1,125 @@
+"""`display.renewed`: every few minutes each display partner is told what it may go on showing.
+
+A display is leased: without a renewal it goes dark by itself, so an unreachable partner shows nobody for long. A
+renewal is therefore built at the moment it is sent, looked at once more on the open connection, and never tried again:
+the next one is due before the lease is over. It names a revision; a receiver that shows another one, or was told to
+withdraw, ignores it, so one that is late or comes twice lights nothing. One that went dark meanwhile and still has that
+very revision may show it again.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+import orjson
+import structlog
+
+from schemas.payloads import AlertMessage, DisplayRenewed, RenewedAlert
+from services.dispatch import signing
+from services.dispatch.lanes import AWAY
+from services.dispatch.outcomes import HTTP_OK
+from services.dispatch.secret_boxes import open_secrets
+from services.dispatch.transport import Transport, TransportError
+from services.kernel.clock import Clock, SystemClock
+from services.kernel.errors import ZoeklichtError
+from services.kernel.ids import new_id
+from services.kernel.paging import page
+from services.kernel.postgres import Connection, Pool, in_transaction, queries
+from services.kernel.settings import Settings
+
+AT_ONCE = 32
+PAGE_AFTER = 3
+"""Failures in a row after which a person is told: the display is about to go dark although the child is missing."""
+_BUILDS = 3
+
+_SQL = queries("services.dispatch", "sender.sql")
+log = structlog.get_logger()
+
+
+class _ChangedError(ZoeklichtError):
+    """Something in the message must not be renewed any more; nothing was sent."""
+
+
+class Renewals:
+    """Sends the renewals that are due. Any number of processes: each renewal is taken by one of them."""
+
+    def __init__(
+        self, pool: Pool, settings: Settings, transport: Transport, clock: Clock | None = None
+    ) -> None:
+        self._pool = pool
+        self._settings = settings
+        self._transport = transport
+        self._clock = clock or SystemClock()
+        self._turns = asyncio.Semaphore(AT_ONCE)
+
+    async def step(self) -> int:
+        """Sends what is due; returns to how many partners."""
+        every = timedelta(seconds=self._settings.renew_every_s)
+        rows = await self._pool.fetch(_SQL["take_renewals"], every)
+        await asyncio.gather(*(self._renew(row) for row in rows))
+        return len(rows)
+
+    async def _renew(self, row: Any) -> None:
+        async with self._turns:
+            try:
+                await self._once(row)
+            except AWAY as error:  # the next one is due in time
+                log.warning("not renewed", error_class=type(error).__name__)
+
+    async def _once(self, row: Any) -> None:
+        for _ in range(_BUILDS):
+            alerts = await self.renewable(row["recipient_id"])
+            if not alerts:
+                return
+            try:
+                end = await self._post(row, alerts)
+            except _ChangedError:
+                continue  # it is told of what is left
+            await in_transaction(self._pool, partial(_record, row["recipient_id"], len(alerts), end))
+            return
+
+    async def renewable(self, recipient_id: UUID) -> list[RenewedAlert]:
+        """What the partner shows at this moment and may go on showing."""
+        most = self._settings.display_for_s
+        rows = await self._pool.fetch(_SQL["renewable"], recipient_id)
+        return [
+            RenewedAlert(
+                alert_id=row["alert_id"],
+                revision=row["revision"],
+                display_for_s=most if row["left_s"] is None else min(most, int(row["left_s"])),
+            )
+            for row in rows
+        ]
+
+    async def _post(self, row: Any, alerts: Sequence[RenewedAlert]) -> tuple[int | None, str | None]:
+        async def look() -> None:
+            now = {(one.alert_id, one.revision) for one in await self.renewable(row["recipient_id"])}
+            if any((one.alert_id, one.revision) not in now for one in alerts):
+                raise _ChangedError("something was withdrawn or replaced meanwhile")
+
+        now = self._clock.now()
+        whole = AlertMessage(type="display.renewed", timestamp=now, data=DisplayRenewed(alerts=list(alerts)))
+        body = orjson.dumps(whole.model_dump(mode="json"))
+        secrets = open_secrets(row, self._settings.master_key_bytes)
+        headers = signing.headers(secrets, f"renew_{new_id().hex}", int(now.timestamp()), body)
+        try:
+            answer = await self._transport.post(row["url"], body, headers, look)
+        except TransportError as error:
+            return None, error.error_class
+        return answer.status, None if answer.status in HTTP_OK else "refused"
+
+
+async def _record(
+    recipient_id: UUID, alerts: int, end: tuple[int | None, str | None], connection: Connection
+) -> None:
+    failures = await connection.fetchval(_SQL["renewed"], recipient_id, alerts, *end)
+    if failures >= PAGE_AFTER:
+        await page(
+            connection,
+            f"renewals-fail:{recipient_id}",
+            f"recipient {recipient_id} does not take renewals ({failures} in a row): its displays go dark by themselves"
+            " although an alert is active. Call the partner",
+        )

@@ -1,0 +1,281 @@
+"""Leased displays: renewed while they may show an alert, and never a moment longer."""
+
+import asyncio
+import json
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+from sender_ground import Ground, accept, answering, free_port, hang, partners, sending, until
+
+from services.dispatch.renewals import PAGE_AFTER, Renewals
+from services.dispatch.sender import Sender
+from services.dispatch.transport import Transport
+
+EVERY = timedelta(seconds=300)
+
+
+@pytest.fixture
+def ground(pool, vault, settings):
+    return Ground(pool, vault, settings)
+
+
+@pytest.fixture
+async def renewals(pool, settings):
+    transport = Transport(settings.model_copy(update={"delivery_timeout_s": 1.0}))
+    yield Renewals(pool, settings, transport)
+    await transport.close()
+
+
+async def lit(ground, partner, **rest):
+    """A display that accepted an alert longer ago than a renewal is due."""
+    recipient = await ground.recipient(partner.url)
+    alert = await ground.alert([recipient], **rest)
+    await accepted(ground, alert)
+    return recipient, alert
+
+
+async def accepted(ground, alert):
+    await ground.pool.execute(
+        "update dispatch.delivery set state = 'delivered', finished_at = clock_timestamp() - $2::interval"
+        " where alert_id = $1 and state = 'pending'",
+        alert.alert_id,
+        EVERY,
+    )
+
+
+async def due_again(pool):
+    await pool.execute("update dispatch.renewal set due_at = clock_timestamp()")
+
+
+def named(seen):
+    message = json.loads(seen.body)
+    assert message["type"] == "display.renewed"
+    return {(UUID(one["alert_id"]), one["revision"]) for one in message["data"]["alerts"]}
+
+
+async def test_display_is_renewed_every_five_minutes_in_one_signed_message(ground, renewals, pool):
+    """All its alerts at once, freshly signed, under an id of its own; then not again before the next is due."""
+    async with partners() as [partner]:
+        recipient, alert = await lit(ground, partner)
+        other = await ground.alert([recipient])
+        await accepted(ground, other)
+        assert [await renewals.step(), await renewals.step()] == [1, 0]
+        assert await pool.fetchval("select due_at - clock_timestamp() from dispatch.renewal") > timedelta(
+            seconds=290
+        )
+        await due_again(pool)
+        assert await renewals.step() == 1
+        first, second = partner.seen
+        for seen in (first, second):
+            ground.check(recipient, seen)
+            assert seen.headers["webhook-id"].startswith("renew_")
+            assert named(seen) == {(alert.alert_id, 1), (other.alert_id, 1)}
+            assert {one["display_for_s"] for one in json.loads(seen.body)["data"]["alerts"]} == {1800}
+        assert first.headers["webhook-id"] != second.headers["webhook-id"]
+        assert tuple(await pool.fetchrow("select alerts, status, failures from dispatch.renewal")) == (
+            2,
+            202,
+            0,
+        )
+
+
+async def test_fresh_display_is_not_renewed_yet(ground, renewals):
+    """Its own message has just begun the lease."""
+    async with partners() as [partner]:
+        _, alert = await lit(ground, partner)
+        await ground.pool.execute("update dispatch.delivery set finished_at = clock_timestamp()")
+        assert await renewals.step() == 0
+        assert (await ground.states(alert), partner.seen) == ([(1, "delivered")], [])
+
+
+async def test_lease_ends_with_the_alert(ground, renewals):
+    """Near its expiry an alert is renewed for what is left, after it not at all."""
+    async with partners() as [partner]:
+        _, alert = await lit(ground, partner, expires_in=timedelta(seconds=100))
+        await renewals.step()
+        [one] = json.loads(partner.seen[0].body)["data"]["alerts"]
+        assert 90 < one["display_for_s"] <= 100
+        await ground.pool.execute("update dispatch.alert set expires_at = clock_timestamp()")
+        await due_again(ground.pool)
+        await renewals.step()
+        assert len(partner.seen) == 1
+        assert alert.alert_id is not None
+
+
+async def withdrawn(ground, alert, _recipient):
+    await ground.revise(alert, "withdrawn")
+
+
+async def stopped(ground, alert, _recipient):
+    await ground.stop(alert)
+
+
+async def replaced(ground, alert, _recipient):
+    await ground.revise(alert, "updated")
+
+
+async def paused(ground, _alert, _recipient):
+    await ground.pool.execute("update dispatch.recipient set state = 'paused'")
+
+
+async def rejected(ground, alert, recipient):
+    await receipt(ground, alert, recipient, "rejected")
+
+
+async def recorded_dark(ground, alert, _recipient):
+    await ground.revise(alert, "updated")
+    await ground.pool.execute("update dispatch.delivery set state = 'superseded' where revision = 2")
+
+
+async def never_accepted(ground, _alert, _recipient):
+    await ground.pool.execute("update dispatch.delivery set state = 'pending', finished_at = null")
+
+
+async def not_a_display(ground, _alert, _recipient):
+    await ground.pool.execute("update dispatch.recipient set audience = 'mobile_team'")
+
+
+async def receipt(ground, alert, recipient, state, revision=1):
+    await ground.pool.execute(
+        "insert into dispatch.receipt (alert_id, recipient_id, revision, state, at)"
+        " values ($1, $2, $3, $4, clock_timestamp())",
+        alert.alert_id,
+        recipient,
+        revision,
+        state,
+    )
+
+
+@pytest.mark.parametrize(
+    "change",
+    [withdrawn, stopped, replaced, paused, rejected, recorded_dark, never_accepted, not_a_display],
+)
+async def test_what_must_not_be_shown_is_not_renewed(ground, renewals, change):
+    """Withdrawn, stopped in the store, being replaced, paused, rejected, dark, never accepted, no display: no renewal."""
+    async with partners() as [partner]:
+        recipient, alert = await lit(ground, partner)
+        assert {one.alert_id for one in await renewals.renewable(recipient)} == {alert.alert_id}
+        await change(ground, alert, recipient)
+        await renewals.step()
+        assert partner.seen == []
+        assert await renewals.renewable(recipient) == []
+
+
+async def test_receipt_stands_for_an_answer_that_was_lost(ground, renewals):
+    """A display that confirmed what it shows is renewed, although its answer to the message never came."""
+    async with partners() as [partner]:
+        recipient, alert = await lit(ground, partner)
+        await never_accepted(ground, alert, recipient)
+        await ground.pool.execute(
+            "update dispatch.delivery set created_at = created_at - $1::interval", EVERY
+        )
+        await receipt(ground, alert, recipient, "displayed")
+        await renewals.step()
+        assert named(partner.seen[0]) == {(alert.alert_id, 1)}
+
+
+async def test_withdrawal_between_building_and_sending_wins(ground, renewals, pool, monkeypatch):
+    """The last look is taken on the open connection: what was withdrawn meanwhile is left out, the rest is renewed."""
+    async with partners() as [partner]:
+        recipient, gone = await lit(ground, partner)
+        stays = await ground.alert([recipient])
+        await accepted(ground, stays)
+        post = renewals._transport.post
+
+        async def slow_connect(url, body, headers, before_send):
+            if not await pool.fetchval("select count(*) from dispatch.delivery where content = 'withdrawn'"):
+                await ground.revise(gone, "withdrawn")
+            return await post(url, body, headers, before_send)
+
+        monkeypatch.setattr(renewals._transport, "post", slow_connect)
+        await renewals.step()
+        assert [named(seen) for seen in partner.seen] == [{(stays.alert_id, 1)}]
+
+
+async def test_many_senders_renew_once(ground, pool, settings):
+    """Eight processes at the same moment: each partner is told once."""
+    async with partners(3) as receivers:
+        for one in receivers:
+            await lit(ground, one)
+        transports = [Transport(settings) for _ in range(8)]
+        taken = await asyncio.gather(*(Renewals(pool, settings, one).step() for one in transports))
+        assert sum(taken) == 3
+        assert [len(one.seen) for one in receivers] == [1, 1, 1]
+        for one in transports:
+            await one.close()
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "noted"), [(answering(503), (503, "refused")), (hang, (None, "timeout"))]
+)
+async def test_renewal_is_never_tried_again(ground, renewals, pool, behaviour, noted):
+    """A failure is noted and no more; three in a row call a person, a success ends the count."""
+    async with partners() as [partner]:
+        await lit(ground, partner)
+        partner.behaviour = behaviour
+        for _ in range(PAGE_AFTER):
+            assert await ground.matters() == []
+            assert [await renewals.step(), await renewals.step()] == [1, 0]
+            await due_again(pool)
+        assert await ground.matters() == ["renewals-fail"]
+        assert len(partner.seen) == PAGE_AFTER
+        row = await pool.fetchrow("select status, error_class, failures from dispatch.renewal")
+        assert tuple(row) == (*noted, PAGE_AFTER)
+        partner.behaviour = accept
+        await renewals.step()
+        assert await pool.fetchval("select failures from dispatch.renewal") == 0
+
+
+async def test_partner_that_is_away_keeps_nobody_from_being_renewed(ground, renewals):
+    """A port where nobody listens beside a display that answers."""
+    async with partners() as [partner]:
+        await lit(ground, partner)
+        gone = await ground.recipient(f"http://127.0.0.1:{free_port()}/hook")
+        await accepted(ground, await ground.alert([gone]))
+        assert await renewals.step() == 2
+        assert len(partner.seen) == 1
+
+
+async def test_sender_and_renewals_beside_each_other_never_renew_after_a_withdrawal(
+    ground, pool, vault, settings
+):
+    """Alerts come and go while renewals are always due: none names an alert whose withdrawal the partner had."""
+    busy = settings.model_copy(update={"renew_every_s": 0.01})
+    async with partners() as [partner], sending(Sender(pool, vault, busy)):
+        transport = Transport(busy)
+        renewals = Renewals(pool, busy, transport)
+        recipient = await ground.recipient(partner.url)
+        done = asyncio.Event()
+
+        async def renew():
+            while not done.is_set():
+                await renewals.step()
+                await asyncio.sleep(0.005)
+
+        working = asyncio.create_task(renew())
+        for _ in range(12):
+            alert = await ground.alert([recipient])
+            await partner.until(lambda seen, a=alert: any(renews(one, a) for one in seen))
+            await ground.revise(alert, "withdrawn")
+
+            async def dark(alert=alert):
+                return (2, "delivered") in await ground.states(alert)
+
+            await until(dark)
+        done.set()
+        await working
+        await transport.close()
+    gone = set()
+    for seen in partner.seen:
+        message = json.loads(seen.body)
+        if message["type"] == "alert.withdrawn":
+            gone.add(UUID(message["data"]["alert_id"]))
+        elif message["type"] == "display.renewed":
+            assert not {alert for alert, _ in named(seen)} & gone
+    assert len(gone) == 12
+
+
+def renews(seen, alert):
+    message = json.loads(seen.body)
+    return message["type"] == "display.renewed" and alert.alert_id in {one for one, _ in named(seen)}
