@@ -108,10 +108,17 @@ class Servers:
                     continue
                 name = "Apache Kafka" if isinstance(server, EmbeddedKafka) else "PostgreSQL"
                 tell(f"{name} ended; starting it again")
+                before = self.addresses
                 try:
                     await self._start(server)
                 except EmbeddedError as error:
                     tell(str(error))
+                except Exception as error:  # whatever it was, nobody else would start the server again
+                    tell(f"{name} could not be started ({type(error).__name__}: {error}); trying again")
+                if self.addresses != before:
+                    tell(
+                        f"{name} had to move, its port is taken; the services look for it at the old one: stop and start"
+                    )
 
     @property
     def addresses(self) -> Addresses:

@@ -19,8 +19,11 @@ from services.kernel.errors import ZoeklichtError
 from services.kernel.logging import configure_logging
 from services.kernel.postgres import Pool, create_pool
 from services.kernel.settings import Settings, load_settings
+from services.kernel.watchdog import Deadline, LoopWatch
 
 BEAT_S = 1.0
+END_WITHIN_S = 20.0
+"""Tasks and threads of libraries may ignore the wish to end; after this time nobody asks them any more."""
 STALE = timedelta(seconds=10)
 
 log = structlog.get_logger()
@@ -57,10 +60,14 @@ def run_service(name: str, main: Main) -> int:
         sys.stderr.write(f"{error}\n")
         return 2
     configure_logging(name, settings.log_level)
-    return asyncio.run(_run(name, settings, main))
+    end = Deadline(END_WITHIN_S, f"the end of {name}")
+    try:
+        return asyncio.run(_run(name, settings, main, end))
+    finally:
+        end.cancel()
 
 
-async def _run(name: str, settings: Settings, main: Main) -> int:
+async def _run(name: str, settings: Settings, main: Main, end: Deadline) -> int:
     pool = await create_pool(
         settings.database_url.get_secret_value(), size=settings.pool_size, application=f"zoeklicht-{name}"
     )
@@ -69,6 +76,7 @@ async def _run(name: str, settings: Settings, main: Main) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, runtime.stop.set)
     beat = asyncio.create_task(_beat(runtime))
+    watch = asyncio.create_task(LoopWatch().run())
     log.info("started")
     try:
         await main(runtime)
@@ -76,6 +84,8 @@ async def _run(name: str, settings: Settings, main: Main) -> int:
         log.exception("crashed", exc_info=error)
         return 1
     finally:
+        end.start()
+        watch.cancel()
         beat.cancel()
         with suppress(asyncio.CancelledError, Exception):
             await beat

@@ -24,11 +24,13 @@ from services.kernel.kafka import MAX_MESSAGE_BYTES
 from services.kernel.postgres import Connection
 from services.kernel.service import Runtime
 from services.kernel.settings import Settings
+from services.kernel.watchdog import Deadline
 
 MAX_BATCH = 200
 LINGER_S = 0.001
 """How long to wait for one more message before a batch is worked on: next to nothing, so that one alone goes at once."""
-_STOP_TIMEOUT_S = 10.0
+_START_WITHIN_S = 60.0
+_STOP_WITHIN_S = 10.0
 
 log = structlog.get_logger()
 
@@ -141,8 +143,12 @@ async def _batches(events: AsyncIterator[Any]) -> AsyncIterator[list[Any]]:
 
 
 async def run_stream(app: faust.App, runtime: Runtime) -> None:
-    """Runs the app until the service is to stop. Raises StreamingError when the agent fails."""
-    await app.start()
+    """Runs the app until the service is to stop. Raises StreamingError when the agent fails.
+
+    An app that does not stop takes the whole process with it: what was not acknowledged comes again.
+    """
+    with Deadline(_START_WITHIN_S, "the start of the stream processor"):
+        await app.start()
     watch = asyncio.create_task(_watch_assignment(app, runtime))
     stop = asyncio.create_task(runtime.stop.wait())
     crash = asyncio.create_task(app._crashed.wait())  # noqa: SLF001 - mode has no public way to wait for it
@@ -157,8 +163,8 @@ async def run_stream(app: faust.App, runtime: Runtime) -> None:
         runtime.ready = False
         for task in (watch, stop, crash, end):
             task.cancel()
-        with suppress(Exception):
-            await asyncio.wait_for(app.stop(), _STOP_TIMEOUT_S)
+        with Deadline(_STOP_WITHIN_S, "the end of the stream processor"), suppress(Exception):
+            await app.stop()
         shutil.rmtree(app.conf.datadir, ignore_errors=True)
 
 

@@ -63,16 +63,22 @@ class System:
         )
 
     def until_ready(self):
-        deadline = time.monotonic() + READY_WITHIN_S
+        deadline, answer = time.monotonic() + READY_WITHIN_S, None
         while time.monotonic() < deadline:
             assert self.process.poll() is None, self.process.stdout.read()
             try:
-                if self.get("/readyz")[0] == 200:
+                status, answer = self.get("/readyz")
+                if status == 200:
                     return
-            except OSError:
-                pass
+            except OSError as error:
+                answer = error
             time.sleep(0.1)
-        pytest.fail("not ready in time")
+        self.process.kill()
+        pytest.fail(f"not ready in time: {answer!r}\n{self.process.stdout.read()}\n{self.ends_of_logs()}")
+
+    def ends_of_logs(self):
+        ends = {path.name: path.read_text().splitlines()[-5:] for path in (self.data / "logs").glob("*.log")}
+        return "\n".join(f"{name}: {line[:300]}" for name, lines in sorted(ends.items()) for line in lines)
 
     @property
     def access(self):

@@ -4,6 +4,8 @@ import signal
 import socket
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 import pytest
@@ -28,6 +30,28 @@ def test_a_taken_port_gives_way_to_another_that_is_remembered(tmp_path):
 
     assert first != second == read_port(memory)
     assert is_free(second)
+
+
+def test_a_port_that_gets_free_in_a_moment_is_kept(tmp_path):
+    """A killed server's port may be taken a little longer; moving would leave every client behind."""
+    memory = tmp_path / "port"
+    port = choose_port(memory)
+    with ThreadPoolExecutor() as pool:
+        with socket.create_server(("127.0.0.1", port)):
+            chosen = pool.submit(choose_port, memory)
+            time.sleep(0.2)
+            assert not chosen.done()
+        assert chosen.result() == port
+
+
+def test_ports_are_not_those_that_the_system_hands_out(tmp_path):
+    """Nobody gets one by asking for any port, or as the near end of a connection, while a server is away."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        handed_out = probe.getsockname()[1]
+    chosen = {choose_port(tmp_path / f"port-{number}") for number in range(20)}
+    assert max(chosen) < 32_768 <= handed_out
+    assert len(chosen) > 10, "two installations on one machine should not meet"
 
 
 @pytest.mark.parametrize("content", ["", "moon", "0", "70000"])

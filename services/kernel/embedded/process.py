@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -22,6 +23,13 @@ _LOG_KEPT_BYTES = 16 * 1024 * 1024
 _KILL_WAIT_S = 10.0
 _START_ATTEMPTS = 3
 _MAX_PORT = 65535
+_PORTS = range(20_000, 32_000)
+"""Below the ports that systems hand out for outgoing connections and for port 0 (Linux: 32768 and up).
+
+A port from up there could be anybody's while a killed server is on its way back, and its clients would wait for ever.
+"""
+_PORT_PATIENCE_S = 2.0
+"""A killed server's port may stay taken for a moment."""
 
 
 def is_free(port: int) -> bool:
@@ -37,16 +45,24 @@ def is_free(port: int) -> bool:
 
 
 def choose_port(memory: Path) -> int:
-    """Give the port remembered in this file while it is free, else another one, which is remembered.
+    """Give the port remembered in this file when it is free or gets free soon, else another one, which is remembered.
 
-    Clients keep the address they were given, so a restart should not move the server.
+    Clients keep the address they were given, so a restart should not move the server. Raises `EmbeddedError` when
+    no port is free.
     """
     remembered = read_port(memory)
-    if remembered is not None and is_free(remembered):
-        return remembered
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
+    deadline = time.monotonic() + _PORT_PATIENCE_S
+    while remembered is not None:
+        if is_free(remembered):
+            return remembered
+        if time.monotonic() > deadline:
+            break
+        time.sleep(_POLL_S)
+    port = next((port for port in random.sample(_PORTS, len(_PORTS)) if is_free(port)), None)
+    if port is None:
+        raise EmbeddedError(
+            f"No port of {HOST} from {_PORTS[0]} to {_PORTS[-1]} is free: end what listens there."
+        )
     memory.write_text(f"{port}\n", encoding="ascii")
     return port
 
