@@ -1,9 +1,11 @@
 """What every model of the shared language has in common."""
 
-from datetime import date
+from datetime import date, datetime
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+
+_YEARS = 1900, 2200
 
 
 class Strict(BaseModel):
@@ -36,7 +38,14 @@ def _storable(value: str) -> str:
     return value
 
 
-Instant = Annotated[AwareDatetime, BeforeValidator(_written)]
+def _of_this_age(value: datetime) -> datetime:
+    """Far beyond a life the arithmetic of calendars and databases ends, and only typing errors lie there."""
+    if not _YEARS[0] <= value.year < _YEARS[1]:
+        raise ValueError(f"write a year from {_YEARS[0]} to {_YEARS[1] - 1}")
+    return value
+
+
+Instant = Annotated[AwareDatetime, BeforeValidator(_written), AfterValidator(_of_this_age)]
 Day = Annotated[date, BeforeValidator(_written)]
 ShortText = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_storable)]
 LongText = Annotated[str, Field(min_length=1, max_length=8000), AfterValidator(_storable)]

@@ -39,8 +39,8 @@ select * from eventlog.events where stream = $1 and version > $2 order by versio
 select * from eventlog.events where subject = $1 and ($2::timestamptz is null or recorded_time <= $2)
 order by position
 
--- read_subjects: every event of these cases in order of appending
-select * from eventlog.events where subject = any($1::text[]) order by position
+-- read_subject_page: the events of one case after a position, in order of appending
+select * from eventlog.events where subject = $1 and position > $2 order by position limit $3
 
 -- tail: committed events after a point of the log, in the order that loses nothing (of numbers: qualified, because
 -- the bare name in `order by` is the text of the select list, where 1000 comes before 999)

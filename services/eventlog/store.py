@@ -1,5 +1,6 @@
 """The event store: append with an expected version, read by stream or by case. The table is the outbox."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -9,7 +10,7 @@ from uuid import UUID
 import orjson
 
 from schemas.events import EventData
-from schemas.upcasters import read
+from schemas.upcasters import UnknownEventTypeError, read
 from schemas.vocabulary import Mode, Origin
 from services.kernel.errors import ZoeklichtError
 from services.kernel.ids import new_id
@@ -18,6 +19,9 @@ from services.kernel.postgres import Connection, Pool, queries
 MAX_EVENT_BYTES = 512 * 1024
 CHANNEL = "eventlog"
 STOP_CHANNEL = "eventlog_stop"
+
+UNKNOWN_TYPES: Counter[str] = Counter()
+"""How many events of which unknown type this process has passed over."""
 
 _SQL = queries("services.eventlog")
 
@@ -105,6 +109,10 @@ class Recorded:
     cause: Cause
     data: EventData
     position: int = 0
+
+
+class UnknownEvent(EventData):
+    """The data of an event of a type that this process does not know: only its place in its stream counts."""
 
 
 def case_stream(case_id: UUID) -> str:
@@ -207,8 +215,19 @@ async def read_stream(
 
 
 async def read_case(source: Pool | Connection, case_id: UUID, at: datetime | None = None) -> list[Recorded]:
-    """Every event about a case, of every stream, in order of appending; with `at`, those known at that moment."""
-    return [recorded(row) for row in await source.fetch(_SQL["read_subject"], str(case_id), at)]
+    """Every event about a case, of every stream, in order of appending; with `at`, those known at that moment.
+
+    A stream is known once its beginning is: the times of an imported history may go back behind it.
+    """
+    rows = await source.fetch(_SQL["read_subject"], str(case_id), at)
+    begun = {row["stream"] for row in rows if row["version"] == 1}
+    return [tolerated(row) for row in rows if row["stream"] in begun]
+
+
+async def read_case_page(source: Pool | Connection, case_id: UUID, after: int, limit: int) -> list[Recorded]:
+    """At most `limit` events about a case after a position of the log, in order of appending."""
+    rows = await source.fetch(_SQL["read_subject_page"], str(case_id), after, limit)
+    return [tolerated(row) for row in rows]
 
 
 async def stopped(source: Pool | Connection, ids: Iterable[UUID]) -> dict[tuple[str, UUID], int]:
@@ -224,7 +243,20 @@ async def recent_stops(source: Pool | Connection, within: timedelta) -> list[Sto
 
 
 def recorded(row: Mapping[str, Any]) -> Recorded:
-    """A row of the log as an event."""
+    """A row of the log as an event. Raises UnknownEventTypeError, or pydantic's ValidationError."""
+    return _recorded(row, read(row["type"], orjson.loads(row["data"])))
+
+
+def tolerated(row: Mapping[str, Any]) -> Recorded:
+    """A row of the log as an event; one of an unknown type, which a newer process wrote, is counted and says nothing."""
+    try:
+        return recorded(row)
+    except UnknownEventTypeError:
+        UNKNOWN_TYPES[row["type"]] += 1
+        return _recorded(row, UnknownEvent())
+
+
+def _recorded(row: Mapping[str, Any], data: EventData) -> Recorded:
     return Recorded(
         stream=row["stream"],
         version=row["version"],
@@ -242,6 +274,6 @@ def recorded(row: Mapping[str, Any]) -> Recorded:
             origin=Origin(row["origin"]),
             mode=Mode(row["mode"]),
         ),
-        data=read(row["type"], orjson.loads(row["data"])),
+        data=data,
         position=row["position"],
     )

@@ -8,7 +8,6 @@ import orjson
 import structlog
 from fastapi import APIRouter, Body, Depends, Query, Request
 from fastapi.responses import Response
-from pydantic import AwareDatetime
 
 from schemas.commands import (
     CountCalls,
@@ -23,15 +22,18 @@ from schemas.commands import (
     RequestCampaign,
     UpdateCampaign,
 )
-from services.eventlog.store import Recorded, read_case
+from services.eventlog.store import Recorded, read_case, read_case_page
 from services.intake import handlers, views
 from services.intake.handlers import Answer, Ask, IntakeDeps
+from services.kernel.audit import looks, note_look
 from services.kernel.auth import EVERYONE_INSIDE, LEADS, STAFF, Principal, Role, require
-from services.kernel.http import if_match, traceparent
+from services.kernel.http import Moment, if_match, traceparent
 from services.kernel.idempotency import Idempotency, idempotency_of
 from services.kernel.problems import NotFoundError
 
-log = structlog.get_logger()
+Cursor = Annotated[
+    str | None, Query(pattern=r"^[0-9]{1,18}$", description="`next_cursor` of an earlier answer")
+]
 
 
 def _uuid(text: str, rule: str) -> UUID:
@@ -119,33 +121,55 @@ def _case_routes(routes: APIRouter, deps: IntakeDeps) -> None:
 def _read_routes(routes: APIRouter, deps: IntakeDeps) -> None:
     inside = Annotated[Principal, Depends(require(*EVERYONE_INSIDE))]
 
-    async def keys_for(who: Principal, case_id: UUID, events: Sequence[Recorded]) -> views.Keys:
+    async def keys_for(who: Principal, case_id: UUID, events: Sequence[Recorded], action: str) -> views.Keys:
         if who.role not in STAFF:
             return None
-        log.info("identity read", actor=who.name, case_id=str(case_id))
-        return await deps.vault.find(sorted(views.keys_needed(events)))
+        needed = views.keys_needed(events)
+        await note_look(deps.pool, who, action, {f"case:{case_id}", *needed})
+        return await deps.vault.find(sorted(needed))
 
     @routes.get("/cases/{case_id}")
     async def get_case(
         who: inside,
         case_id: CaseId,
-        at: Annotated[AwareDatetime | None, Query(description="as known at this moment")] = None,
+        at: Annotated[Moment | None, Query(description="as known at this moment")] = None,
     ) -> Response:
         """The case, its assessment, campaigns and displays. Identities only for staff."""
         events = await read_case(deps.pool, case_id, at)
-        view = views.case_view(case_id, events, await keys_for(who, case_id, events), deps.policy)
+        keys = await keys_for(who, case_id, events, "case.read") if events else None
+        view = views.case_view(case_id, events, keys, deps.policy)
         if view is None:
             raise _no_case()
         return _json(200, view)
 
     @routes.get("/cases/{case_id}/events")
-    async def get_history(who: inside, case_id: CaseId) -> Response:
+    async def get_history(
+        who: inside,
+        case_id: CaseId,
+        cursor: Cursor = None,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 500,
+    ) -> Response:
         """Every event about the case, in order of recording."""
-        events = await read_case(deps.pool, case_id)
-        if not events:
+        found = await read_case_page(deps.pool, case_id, int(cursor or 0), limit + 1)
+        if not found and not await read_case_page(deps.pool, case_id, 0, 1):
             raise _no_case()
-        keys = await keys_for(who, case_id, events)
-        return _json(200, {"items": views.history_view(events, keys), "next_cursor": None})
+        events = found[:limit]
+        keys = await keys_for(who, case_id, events, "history.read")
+        more = str(events[-1].position) if len(found) > limit else None
+        return _json(200, {"items": views.history_view(events, keys), "next_cursor": more})
+
+    @routes.get("/audit", tags=["audit"])
+    async def get_audit(
+        _who: Annotated[Principal, Depends(require(Role.ADMIN))],
+        subject: Annotated[str | None, Query(pattern=r"^[a-z]{1,20}:[0-9a-f-]{36}$")] = None,
+        principal: Annotated[str | None, Query(max_length=200, pattern=r"^[^\x00]+$")] = None,
+        cursor: Cursor = None,
+        limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    ) -> Response:
+        """Who looked at whose identity, the last first; `subject` is `case:<id>` or `child:<id>`."""
+        found = await looks(deps.pool, subject, principal, int(cursor) if cursor else None, limit + 1)
+        more = str(found[limit - 1]["audit_id"]) if len(found) > limit else None
+        return _json(200, {"items": found[:limit], "next_cursor": more})
 
 
 def _no_case() -> NotFoundError:
@@ -185,7 +209,7 @@ def _other_routes(routes: APIRouter, deps: IntakeDeps) -> None:
     @routes.post("/children:search")
     async def find_child(ask: Staff, command: FindChild) -> Response:
         """Find the cases of a child by names and birth date."""
-        return _json(200, await handlers.find_child(deps, ask, command))
+        return _answer(await handlers.find_child(deps, ask, command))
 
     @routes.post("/calls", status_code=201)
     async def count_calls(ask: Staff, command: CountCalls) -> Response:

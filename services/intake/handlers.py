@@ -1,12 +1,11 @@
 """The use cases of intake: load, decide, seal, append, each in one transaction under the lock of its case."""
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
-import structlog
 
 from schemas.commands import (
     CountCalls,
@@ -44,6 +43,7 @@ from services.intake.domain.identity import identity_of
 from services.intake.domain.policy import Policy
 from services.intake.problems import problem
 from services.intake.store import Committed, File
+from services.kernel.audit import note_look
 from services.kernel.auth import Principal
 from services.kernel.idempotency import Idempotency
 from services.kernel.ids import new_id
@@ -53,8 +53,6 @@ from services.kernel.settings import Settings
 from services.kernel.vault import KeyDestroyedError, Vault
 
 ATTEMPTS = 5
-
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,12 +162,21 @@ def check_match(file: File, stream: str, if_match: int | None) -> None:
     version = file.versions[stream]
     if if_match is None or if_match == version:
         return
-    changed = [e.type for e in file.events if e.stream == stream and e.version > max(if_match, 0)]
+    since = [event for event in file.events if event.stream == stream and event.version > max(if_match, 0)]
     raise PreconditionFailedError(
         "stale-version",
         "somebody was faster: look at what changed, and send it again with the current version",
         current_version=version,
-        changed=changed,
+        changed=[
+            {
+                "version": event.version,
+                "event_id": str(event.event_id),
+                "type": event.type,
+                "by": event.cause.actor,
+                "recorded_at": event.recorded_time.isoformat(),
+            }
+            for event in since
+        ],
     )
 
 
@@ -342,23 +349,27 @@ async def end(deps: IntakeDeps, ask: Ask, campaign_id: UUID, command: EndCampaig
 # ── search and counters ─────────────────────────────────────────────────────────────────────────────────────
 
 
-async def find_child(deps: IntakeDeps, ask: Ask, command: FindChild) -> Mapping[str, Any]:
-    """The cases of a child, by exact identity. Who searched is logged, never for whom."""
-    identity = command.model_dump(mode="json")
-    mark = store.fingerprint(deps.secret, identity)
-    found = await store.known_children(deps.pool, [mark] if mark else [])
-    rows = await store.cases_of_children(deps.pool, found.values())
-    log.info("child searched", actor=ask.principal.name, cases=[str(row["case_id"]) for row in rows])
-    cases = [
-        {
-            "case_id": str(row["case_id"]),
-            "case_number": row["case_number"],
-            "state": "open" if row["open"] else "closed",
-        }
-        for row in rows
-    ]
-    items = [{"child_id": str(child), "cases": cases} for child in found.values()]
-    return {"items": items, "next_cursor": None}
+async def find_child(deps: IntakeDeps, ask: Ask, command: FindChild) -> Answer:
+    """The cases of a child, by exact identity. Who searched is audited by what was found, never by what was sought."""
+    mark = store.fingerprint(deps.secret, command.model_dump(mode="json"))
+
+    async def work(connection: Connection) -> Answer:
+        found = list((await store.known_children(connection, [mark] if mark else [])).values())
+        rows = await store.cases_of_children(connection, found)
+        named = [f"child:{child}" for child in found] + [f"case:{row['case_id']}" for row in rows]
+        await note_look(connection, ask.principal, "child.searched", named)
+        cases = [
+            {
+                "case_id": str(row["case_id"]),
+                "case_number": row["case_number"],
+                "state": "open" if row["open"] else "closed",
+            }
+            for row in rows
+        ]
+        items = [{"child_id": str(child), "cases": cases} for child in found]
+        return Answer(200, {"items": items, "next_cursor": None})
+
+    return await execute(deps, ask, [], work)
 
 
 async def count_calls(deps: IntakeDeps, ask: Ask, command: CountCalls) -> Answer:

@@ -19,7 +19,7 @@ from schemas.events import (
     ChildrenJoined,
     EventData,
 )
-from services.eventlog.store import Append, Cause, NewEvent, Recorded, Stop, append, recorded
+from services.eventlog.store import Append, Cause, NewEvent, Recorded, Stop, append, tolerated
 from services.intake.domain import campaign as campaigns
 from services.intake.domain import case as cases
 from services.intake.domain.campaign import Campaign
@@ -74,7 +74,7 @@ async def load_files(connection: Connection, case_ids: Sequence[UUID]) -> dict[U
     rows = await connection.fetch(SQL["intake_events"], [str(case_id) for case_id in case_ids])
     events: dict[str, list[Recorded]] = {str(case_id): [] for case_id in case_ids}
     for row in rows:
-        events[row["subject"]].append(recorded(row))
+        events[row["subject"]].append(tolerated(row))
     return {case_id: fold(case_id, events[str(case_id)]) for case_id in case_ids}
 
 

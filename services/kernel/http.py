@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 from uuid import uuid4
 
 import orjson
@@ -11,8 +11,10 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
+from pydantic import BeforeValidator
 from starlette.exceptions import HTTPException
 
+from schemas.base import Instant
 from services.kernel.idempotency import AnsweredBefore, answered_before
 from services.kernel.problems import Problem, TooLargeError
 
@@ -225,6 +227,15 @@ def harden(app: FastAPI, routers: Iterable[APIRouter] = ()) -> None:
     app.add_exception_handler(HTTPException, _on_http)
     app.add_exception_handler(Exception, _on_crash)
     app.add_middleware(EdgeMiddleware, uploads=_large_bodies(routers))
+
+
+def _plus(value: Any) -> Any:
+    """In a query a plus sign stands for a space; a time with offset has no other space, so it is meant."""
+    return value.replace(" ", "+") if isinstance(value, str) else value
+
+
+Moment = Annotated[Instant, BeforeValidator(_plus)]
+"""A time in a query, with offset."""
 
 
 def if_match(request: Request) -> int | None:

@@ -6,10 +6,10 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Response
 from fastapi.responses import JSONResponse
-from pydantic import AwareDatetime, BeforeValidator
 
 from services.kernel.auth import EVERYONE_INSIDE, require
 from services.kernel.clock import Clock, SystemClock
+from services.kernel.http import Moment
 from services.kernel.postgres import Pool
 from services.kernel.problems import InvalidError
 from services.kernel.settings import Settings
@@ -25,14 +25,6 @@ class ProjectionsDeps:
     pool: Pool
     settings: Settings
     clock: Clock = field(default_factory=SystemClock)
-
-
-def _plus(value: Any) -> Any:
-    """In a query a plus sign stands for a space; a time with offset has no other space, so it is meant."""
-    return value.replace(" ", "+") if isinstance(value, str) else value
-
-
-Moment = Annotated[AwareDatetime, BeforeValidator(_plus)]
 
 
 def router(deps: ProjectionsDeps) -> APIRouter:

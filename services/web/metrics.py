@@ -11,6 +11,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector, CollectorRegistry
 
+from services.eventlog.store import UNKNOWN_TYPES
 from services.kernel.postgres import Pool, queries
 from services.web.watch import Watch
 
@@ -69,6 +70,12 @@ def families(rows: Rows, watch: Watch) -> Iterator[Metric]:
     )
     yield from _consumers(rows["consumers"], watch)
     yield from _restarts()
+    unknown = CounterMetricFamily(
+        "zoeklicht_unknown_events", "Events of unknown types passed over while reading cases", labels=["type"]
+    )
+    for name, count in sorted(UNKNOWN_TYPES.items()):
+        unknown.add_metric([name], count)
+    yield unknown
 
 
 def _consumers(found: list[Any], watch: Watch) -> Iterator[Metric]:
