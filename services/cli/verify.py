@@ -1,5 +1,6 @@
 """`zoeklicht verify`: every invariant, proven from the tables alone."""
 
+from datetime import timedelta
 from pathlib import Path
 
 from rich.console import Console
@@ -16,11 +17,11 @@ _SHOWN = 20
 console = Console(highlight=False, soft_wrap=True)
 
 
-async def findings(pool: Pool) -> dict[str, list[str]]:
+async def findings(pool: Pool, linger: timedelta) -> dict[str, list[str]]:
     """Each invariant, and what breaks it: of the log and the read models, and the auditor's of the deliveries."""
     found = {name: [row["finding"] for row in await pool.fetch(sql)] for name, sql in _SQL.items()}
     found |= {f"deliveries: {rule}": [] for rule in auditor.RULES}
-    for one in await auditor.verify(pool):
+    for one in await auditor.verify(pool, linger):
         found[f"deliveries: {one.rule}"].append(str(one))
     return found
 
@@ -28,7 +29,7 @@ async def findings(pool: Pool) -> dict[str, list[str]]:
 async def verify(data: Path) -> int:
     """Checks everything and lists what is broken; 1 when anything is."""
     async with system(Place(data), with_kafka=False) as found, pool_of(found) as pool:
-        result = await findings(pool)
+        result = await findings(pool, timedelta(seconds=found.settings.standby_linger_s))
     broken = {name: lines for name, lines in result.items() if lines}
     for name, lines in broken.items():
         console.print(f"broken: {name} ({len(lines)})", markup=False)

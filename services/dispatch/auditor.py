@@ -6,15 +6,13 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from services.kernel.paging import page
+from services.kernel.paging import all_clear, page
 from services.kernel.postgres import Connection, Pool, in_transaction, queries
 
 OVERDUE = timedelta(minutes=2)
 LEASE_LONG_PAST = timedelta(minutes=1)
 SETTLED = timedelta(seconds=30)
 """The event store is compared once events are so old: before, they may be on their way."""
-LINGER = timedelta(minutes=15)
-"""How long a standby may outlast the worry where the setting is not known."""
 WINDOW = 200_000
 """Events that the regular audit looks back; `verify` looks at all."""
 _NAMED = 5
@@ -24,12 +22,13 @@ _SQL = queries("services.dispatch", "sender.sql")
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A broken promise: which one, and where; for one that a withdrawal heals also its alert and the event behind."""
+    """A broken promise: which one, and where; for one that a withdrawal heals also what that takes."""
 
     rule: str
     subject: str
     alert_id: UUID | None = None
     event_id: UUID | None = None
+    recipient_id: UUID | None = None
 
     def __str__(self) -> str:
         return f"{RULES[self.rule]}: {self.subject}"
@@ -51,10 +50,10 @@ RULES = {
 }
 
 
-async def audit(pool: Pool, window: int | None = WINDOW, linger: timedelta = LINGER) -> list[Finding]:
+async def audit(pool: Pool, linger: timedelta, window: int | None = WINDOW) -> list[Finding]:
     """Every broken promise. `window`: how many of the newest events are compared (None: all).
 
-    `linger`: how long a standby stays once its case is no longer worrying.
+    `linger`: how long a standby stays once its case is no longer worrying, as ZOEKLICHT_STANDBY_LINGER_S says.
     """
     async with (
         pool.acquire() as connection,
@@ -79,14 +78,17 @@ async def audit(pool: Pool, window: int | None = WINDOW, linger: timedelta = LIN
         for rule, query, arguments in checks:
             rows = await connection.fetch(_SQL[query], *arguments)
             findings += [
-                Finding(rule, _subject(row), row.get("alert_id"), row.get("event_id")) for row in rows
+                Finding(
+                    rule, _subject(row), *(row.get(name) for name in ("alert_id", "event_id", "recipient_id"))
+                )
+                for row in rows
             ]
     return findings
 
 
-async def verify(pool: Pool) -> list[Finding]:
+async def verify(pool: Pool, linger: timedelta) -> list[Finding]:
     """Every broken promise, over the whole event store: for `zoeklicht verify`."""
-    return await audit(pool, None)
+    return await audit(pool, linger, None)
 
 
 def _subject(row: Any) -> str:
@@ -94,13 +96,16 @@ def _subject(row: Any) -> str:
 
 
 async def page_findings(pool: Pool, findings: Sequence[Finding]) -> None:
-    """Pages a person once per broken rule, with the first of the places."""
+    """Pages a person once per broken rule, with the first of the places; rules that hold again are clear."""
+    broken = {finding.rule for finding in findings}
 
     async def work(connection: Connection) -> None:
-        for rule in sorted({finding.rule for finding in findings}):
+        await all_clear(connection, [f"audit:{rule}" for rule in RULES if rule not in broken])
+        for rule in sorted(broken):
             places = [finding.subject for finding in findings if finding.rule == rule]
             more = f" and {len(places) - _NAMED} more" if len(places) > _NAMED else ""
-            await page(connection, f"audit:{rule}", f"{RULES[rule]}: {'; '.join(places[:_NAMED])}{more}")
+            text = f"{RULES[rule]}: {'; '.join(places[:_NAMED])}{more}"
+            await page(connection, f"audit:{rule}", text, lasting=True)
 
     await in_transaction(pool, work)
 

@@ -1,5 +1,6 @@
-"""The auditor as a process: independent of whoever it watches."""
+"""The auditor as a process: independent of whoever it watches. It also carries the pages to people."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -7,11 +8,15 @@ import structlog
 from services.dispatch.auditor import audit, counts, page_findings
 from services.dispatch.healing import heal
 from services.dispatch.publish import Publisher
-from services.kernel.postgres import create_pool
+from services.kernel.paging import all_clear, page
+from services.kernel.paging.dead_man import sign_of_life
+from services.kernel.paging.pager import Pager
+from services.kernel.postgres import Connection, create_pool, in_transaction
 from services.kernel.service import Runtime, run_service
 from services.kernel.vault import Vault
 
 EVERY_S = 60.0
+_DEAD_MAN = "dead-man:url"
 
 log = structlog.get_logger()
 
@@ -21,7 +26,10 @@ async def serve(runtime: Runtime) -> None:
     settings = runtime.settings
     keys = await create_pool(settings.vault_url, size=1, application="zoeklicht-auditor-vault")
     try:
-        await _watch(runtime, Publisher(runtime.pool, Vault(keys, settings.master_key_bytes), settings))
+        publisher = Publisher(runtime.pool, Vault(keys, settings.master_key_bytes), settings)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(Pager(runtime.pool, settings).run(runtime.stop))
+            tasks.create_task(_watch(runtime, publisher))
     finally:
         await keys.close()
 
@@ -29,14 +37,36 @@ async def serve(runtime: Runtime) -> None:
 async def _watch(runtime: Runtime, publisher: Publisher) -> None:
     linger = timedelta(seconds=runtime.settings.standby_linger_s)
     while not runtime.stop.is_set():
-        findings = await audit(runtime.pool, linger=linger)
+        findings = await audit(runtime.pool, linger)
         runtime.progress = {"audited_at": datetime.now(UTC), "findings": counts(findings)}
         runtime.ready = True
-        if findings:
-            await page_findings(runtime.pool, await heal(publisher, findings))
-        else:
-            log.info("every promise holds")
+        left = await heal(publisher, findings)
+        await page_findings(runtime.pool, left)
+        if not left:
+            log.info("every promise holds", healed=len(findings))
+            await _tell_outside(runtime)
         await runtime.pause(EVERY_S)
+
+
+async def _tell_outside(runtime: Runtime) -> None:
+    url = runtime.settings.dead_man_url
+    if url is None:
+        return
+    reached = await sign_of_life(url.get_secret_value())
+
+    async def work(connection: Connection) -> None:
+        if reached:
+            await all_clear(connection, [_DEAD_MAN])
+        else:
+            await page(
+                connection,
+                _DEAD_MAN,
+                "the address in ZOEKLICHT_DEAD_MAN_URL does not answer 2xx: whoever watches this installation from"
+                " outside will soon call. Every promise holds; check the address and the way out",
+                lasting=True,
+            )
+
+    await in_transaction(runtime.pool, work)
 
 
 def main() -> int:

@@ -224,7 +224,7 @@ def plan(
     """
     known = {recipient.recipient_id: recipient for recipient in recipients}
     if content == "withdrawn":
-        chosen = [_withdrawal(known[one]) for one in last if one in known]
+        chosen = [withdrawal_of(known[one]) for one in last if one in known]
     else:
         kept = [a.recipient for a in addressed(alert, recipients) if _receives(a.recipient, last)]
         stay = {recipient.recipient_id for recipient in kept}
@@ -232,7 +232,7 @@ def plan(
         told = [r for r in kept if concerns is None or r.audience in concerns]
         told = [r for r in told if only is None or r.recipient_id in only]
         chosen = [Planned(r.recipient_id, r.audience, content, variant_of(r).name) for r in told]
-        chosen += [_withdrawal(recipient) for recipient in lost]
+        chosen += [withdrawal_of(recipient) for recipient in lost]
     return sorted(chosen, key=lambda planned: planned.recipient_id)
 
 
@@ -243,7 +243,8 @@ def _receives(recipient: Recipient, last: Mapping[UUID, str]) -> bool:
     )
 
 
-def _withdrawal(recipient: Recipient) -> Planned:
+def withdrawal_of(recipient: Recipient) -> Planned:
+    """What makes a recipient go dark."""
     return Planned(
         recipient.recipient_id, recipient.audience, "withdrawn", withdrawal_variant(recipient.format)
     )

@@ -14,8 +14,7 @@ from services.dispatch.publish import Publisher, alert_of
 from services.eventlog.store import Cause
 from services.kernel.postgres import queries
 
-HEALED = frozenset({"ended", "stopped", "standby_left"})
-"""Whoever was sent something and has no withdrawal of a withdrawn alert is not among these: nothing follows it."""
+HEALED = frozenset({"ended", "stopped", "standby_left", "withdrawal_missing"})
 
 _SQL = queries("services.dispatch")
 log = structlog.get_logger()
@@ -25,18 +24,29 @@ async def heal(publisher: Publisher, findings: Sequence[Finding]) -> list[Findin
     """Publishes the withdrawals that are missing; returns the findings that are left for a person."""
     left = []
     for finding in findings:
-        if finding.rule not in HEALED or finding.alert_id is None or finding.event_id is None:
-            left.append(finding)
-            continue
         try:
-            await _withdraw(publisher, finding.alert_id, finding.event_id)
+            healed = await _heal(publisher, finding)
         except (asyncpg.PostgresError, OSError) as error:
             # The others must still be paged, and this one too.
             log.warning("not healed", rule=finding.rule, error_class=type(error).__name__)
             left.append(finding)
         else:
-            log.warning("healed", rule=finding.rule, alert_id=str(finding.alert_id))
+            if healed:
+                log.warning("healed", rule=finding.rule, alert_id=str(finding.alert_id))
+            else:
+                left.append(finding)
     return left
+
+
+async def _heal(publisher: Publisher, finding: Finding) -> bool:
+    if finding.rule not in HEALED or finding.alert_id is None:
+        return False
+    if finding.recipient_id is not None:
+        return await publisher.withdraw_from(finding.alert_id, finding.recipient_id)
+    if finding.event_id is None:
+        return False
+    await _withdraw(publisher, finding.alert_id, finding.event_id)
+    return True
 
 
 async def _withdraw(publisher: Publisher, alert_id: UUID, event_id: UUID) -> None:

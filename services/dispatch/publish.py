@@ -28,6 +28,7 @@ from services.dispatch.domain import (
     plan,
     variant_of,
     verdict,
+    withdrawal_of,
 )
 from services.eventlog.store import Append, Cause, NewEvent, alert_stream, append, lock_streams, stopped
 from services.kernel.ids import derived_id
@@ -178,6 +179,27 @@ class Publisher:
         return Published(
             alert.alert_id, revision.number, 0 if revision.dark else len(planned), dark=revision.dark
         )
+
+    async def withdraw_from(self, alert_id: UUID, recipient_id: UUID) -> bool:
+        """Gives somebody who was sent a withdrawn alert the withdrawal that is missing; False when that is not so."""
+
+        async def work(connection: Connection) -> bool:
+            await connection.execute(_SQL["recipients_stay"])
+            row = await connection.fetchrow(_SQL["alert_locked"], alert_id, None)
+            if row is None or not row["withdrawn"]:
+                return False
+            known = {one.recipient_id: one for one in await _recipients(connection, Mode(row["mode"]))}
+            recipient = known.get(recipient_id)
+            if recipient is None:
+                return False
+            alert = alert_of(row)
+            frame = self.bodies.frame(alert, row["issued_at"], await connection.fetchval(_SQL["moment"]))
+            revision = Revision(alert, row["head_revision"], "withdrawn", dark=False, frame=frame)
+            await _deliver(connection, revision, [withdrawal_of(recipient)])
+            await _keep(connection, revision, [self.bodies.withdrawal(revision, recipient.format)])
+            return True
+
+        return await in_transaction(self.pool, work)
 
     async def _revision(
         self, connection: Connection, publication: Publication, row: Any, key: bytes | None

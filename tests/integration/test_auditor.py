@@ -1,6 +1,7 @@
 """The auditor finds every broken promise from the tables, and nothing where all hold."""
 
 import asyncio
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
@@ -12,7 +13,10 @@ from services.dispatch.auditor import RULES, audit, counts, page_findings, verif
 from services.dispatch.auditor_main import serve
 from services.dispatch.sender import Sender
 from services.eventlog.store import Append, Cause, NewEvent, append, campaign_stream, lock_streams
+from services.kernel.paging import open_pages
 from services.kernel.service import Runtime
+
+LINGER = timedelta(minutes=10)
 
 
 @pytest.fixture
@@ -21,7 +25,7 @@ def ground(pool, vault, settings):
 
 
 async def rules(pool):
-    return sorted({finding.rule for finding in await audit(pool)})
+    return sorted({finding.rule for finding in await audit(pool, LINGER)})
 
 
 async def tell(pool, campaign, case, data, *, origin=Origin.LIVE, ago=60):
@@ -51,7 +55,7 @@ async def test_nothing_is_found_where_all_holds(ground, pool, vault, settings):
         await pool.execute("update dispatch.lane set due_at = clock_timestamp() where due_at is not null")
         await pool.execute("update dispatch.breaker set probe_at = clock_timestamp()")
         await until(quiet)
-    assert await verify(pool) == []
+    assert await verify(pool, LINGER) == []
 
 
 async def test_forgotten_delivery_is_found(ground, pool):
@@ -157,13 +161,25 @@ async def test_findings_page_once_per_rule(ground, pool):
     await ground.alert([await ground.recipient("http://127.0.0.1:1/hook") for _ in range(7)])
     await pool.execute("update dispatch.lane set due_at = null")
     await pool.execute("update dispatch.delivery set created_at = created_at - interval '1 hour'")
-    findings = await audit(pool)
+    findings = await audit(pool, LINGER)
     assert counts(findings) == dict.fromkeys(RULES, 0) | {"forgotten": 7}
     for _ in range(2):
         await page_findings(pool, findings)
     [row] = await pool.fetch("select matter, text, times from kernel.page")
     assert (row["matter"], row["times"]) == ("audit:forgotten", 2)
     assert "and 2 more" in row["text"]
+
+
+async def test_rule_that_holds_again_is_clear(ground, pool):
+    """The page about a broken promise closes by itself; that about another one stays."""
+    alert = await ground.alert([await ground.recipient("http://127.0.0.1:1/hook")])
+    await pool.execute("update dispatch.alert set head_revision = 7")
+    await pool.execute("update dispatch.delivery set created_at = created_at - interval '1 hour'")
+    await pool.execute("update dispatch.lane set due_at = null")
+    await page_findings(pool, await audit(pool, LINGER))
+    await pool.execute("update dispatch.alert set head_revision = 1 where alert_id = $1", alert.alert_id)
+    await page_findings(pool, await audit(pool, LINGER))
+    assert [one.matter for one in await open_pages(pool)] == ["audit:forgotten"]
 
 
 async def test_process_audits_at_start_and_pages(ground, pool, settings):

@@ -26,7 +26,7 @@ async def ground(pool, vault, settings, monkeypatch):
 
 
 async def rules(pool, linger=NO_LINGER):
-    return [finding.rule for finding in await audit(pool, linger=linger)]
+    return [finding.rule for finding in await audit(pool, linger)]
 
 
 async def remove_newest(pool):
@@ -95,7 +95,7 @@ async def test_standby_that_is_left_is_found_and_healed(ground, pool, case_open,
     await ground.replay()
     await ground.assess(1, worrying=False, case_open=case_open, case_version=2)
     assert await rules(pool, timedelta(minutes=15)) == ([] if case_open else ["standby_left"])
-    findings = await audit(pool, linger=NO_LINGER)
+    findings = await audit(pool, NO_LINGER)
     assert [finding.rule for finding in findings] == ["standby_left"]
     assert await heal(ground.publisher, findings) == []
     assert await rules(pool) == []
@@ -126,6 +126,28 @@ async def test_missing_withdrawal_is_healed_and_the_rest_pages(ground, pool, set
     )
 
 
+async def test_recipient_without_withdrawal_gets_one(ground, pool):
+    """Whoever was sent a withdrawn alert and has no withdrawal of it gets exactly that, and no page is needed."""
+    await ground.release()
+    await ground.end()
+    await ground.replay()
+    [sent] = [row for row in await ground.deliveries() if row["content"] == "withdrawn"]
+    await pool.execute("update dispatch.delivery set attempts = 1, state = 'delivered' where revision = 1")
+    await pool.execute("delete from dispatch.delivery where content = 'withdrawn'")
+    await pool.execute("delete from dispatch.body where variant like '%withdrawn' and revision = 2")
+    await pool.execute("update dispatch.lane set due_at = null, withdrawal = false")
+    findings = await audit(pool, NO_LINGER)
+    assert [finding.rule for finding in findings] == ["withdrawal_missing"]
+    assert await heal(ground.publisher, findings) == []
+    assert await heal(ground.publisher, findings) == []
+    [again] = [row for row in await ground.deliveries() if row["content"] == "withdrawn"]
+    assert (again["delivery_id"], again["revision"]) == (sent["delivery_id"], sent["revision"])
+    assert await pool.fetchval("select withdrawal and due_at <= clock_timestamp() from dispatch.lane")
+    assert "alert.withdrawn" in await pool.fetchval(
+        "select clear from dispatch.body where revision = 2 and variant = $1", again["variant"]
+    )
+
+
 async def test_lost_withdrawal_that_cannot_be_published_again_pages(ground, pool):
     """The log holds the fact of a withdrawal whose rows are gone: it cannot be said twice, so a person is called."""
     await ground.release()
@@ -133,6 +155,6 @@ async def test_lost_withdrawal_that_cannot_be_published_again_pages(ground, pool
     await ground.replay()
     assert await rules(pool) == []
     await remove_newest(pool)
-    findings = await audit(pool)
+    findings = await audit(pool, NO_LINGER)
     assert [finding.rule for finding in findings] == ["ended", "stopped"]
     assert await heal(ground.publisher, findings) == findings
