@@ -349,7 +349,7 @@ class CriterionFinding(Strict):
 
 
 class OpenQuestion(Strict):
-    """What nobody has asked yet, though the answer may decide."""
+    """What is not settled (unknown, or only possible), though the answer may decide."""
 
     criterion: Criterion
     child: int

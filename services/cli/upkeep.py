@@ -11,7 +11,7 @@ from services.cli.database import migrate_all
 from services.cli.local import system
 from services.cli.place import Place
 from services.criteria.handlers import Assessor
-from services.criteria.rulebook import load_rulebook
+from services.criteria.rulebook import rulebook_of
 from services.kernel.auth import Role, issue_token
 from services.kernel.clock import SystemClock
 from services.kernel.kafka import create_topics
@@ -74,9 +74,7 @@ async def criteria_resume(data: Path, case: UUID) -> None:
     async with system(Place(data), with_kafka=False) as found:
         pool = await create_pool(found.settings.database_url.get_secret_value(), size=2)
         try:
-            version = await Assessor(
-                pool, load_rulebook(found.settings.rules, found.settings.zone), SystemClock()
-            ).resume(case)
+            version = await Assessor(pool, rulebook_of(found.settings), SystemClock()).resume(case)
         finally:
             await pool.close()
     console.print(f"case {case} goes on; it is assessed up to version {version}")

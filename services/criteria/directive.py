@@ -1,5 +1,7 @@
 """What a version of the rules says: the criteria, the age limit, and how each kind of case is assessed."""
 
+import hashlib
+import json
 from datetime import date
 from typing import Annotated, Self
 
@@ -47,3 +49,9 @@ class Rules(Strict):
         """The criteria that make a case of this kind worrying, in the order of the directive."""
         without = self.kinds[kind].without
         return tuple(criterion for criterion in self.criteria if criterion not in without)
+
+    @property
+    def digest(self) -> str:
+        """What these rules say, in short: whatever changes an assessment changes it, a title or a comment does not."""
+        said = self.model_dump(mode="json", exclude={"title"}, exclude_defaults=True)
+        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()

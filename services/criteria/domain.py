@@ -5,6 +5,7 @@ Ministerial Directive of 20 February 2002: any one criterion is enough. Unknown 
 
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cache
 from uuid import UUID
 
 from schemas.events import AssessmentChanged, CriterionFinding, OpenQuestion, Override
@@ -27,11 +28,15 @@ __all__ = [
 ]
 
 _HOLDS = (Finding.YES, Finding.POSSIBLE)
+_UNSETTLED = (Finding.UNKNOWN, Finding.POSSIBLE)
 
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """What the rules conclude. `assessed` False: nobody is missing, so there is nothing to conclude."""
+    """What the rules conclude. `assessed` False: nobody is missing, so there is nothing to conclude.
+
+    The answer to each of the first `decisive` open questions can, alone, change whether the case is worrying.
+    """
 
     rules: str
     assessed: bool
@@ -40,6 +45,7 @@ class Assessment:
     reasons: tuple[str, ...]
     open_questions: tuple[OpenQuestion, ...]
     medication_overdue: tuple[int, ...]
+    decisive: int = 0
 
 
 def assess(state: CaseState, rules: Rules, now: datetime) -> Assessment:
@@ -48,6 +54,7 @@ def assess(state: CaseState, rules: Rules, now: datetime) -> Assessment:
     assessed = kind is not None and state.abduction not in kind.not_assessed
     criteria = _findings(state, rules) if assessed else ()
     reasons = _reasons(state, rules, criteria) if assessed else ()
+    questions, decisive = _questions(state, rules, criteria, reasons) if assessed else ((), 0)
     worrying = bool(reasons)
     if state.override is not None and state.missing:
         worrying = state.override.worrying
@@ -58,8 +65,9 @@ def assess(state: CaseState, rules: Rules, now: datetime) -> Assessment:
         worrying=worrying,
         criteria=criteria,
         reasons=reasons,
-        open_questions=_questions(state, rules, criteria) if assessed else (),
+        open_questions=questions,
         medication_overdue=tuple(c for c, due in _doses(state) if due <= now) if assessed else (),
+        decisive=decisive,
     )
 
 
@@ -72,14 +80,29 @@ def _findings(state: CaseState, rules: Rules) -> tuple[CriterionFinding, ...]:
 
 def _finding(state: CaseState, rules: Rules, child: Child, criterion: Criterion) -> CriterionFinding:
     report = state.report(criterion, child.index)
-    value = Finding(report.value.value) if report else Finding.UNKNOWN
+    value = _SAID[report.value] if report else Finding.UNKNOWN
     evidence = (report.event_id,) if report else ()
     if criterion is Criterion.UNDER_13:
         by_age = _by_age(child, rules.age_limit)
         # A report decides where the age is not known; where they disagree, the one that says young is believed.
         if by_age is not Finding.UNKNOWN and not (value is Finding.YES and by_age is not Finding.YES):
             value, evidence = by_age, (child.age_event,)
+    if not evidence:
+        return _nothing_said(criterion, child.index)
     return CriterionFinding(criterion=criterion, child=child.index, value=value, evidence=evidence)
+
+
+_SAID = {answer: Finding(answer.value) for answer in Answer}
+
+
+@cache
+def _nothing_said(criterion: Criterion, child: int) -> CriterionFinding:
+    return CriterionFinding(criterion=criterion, child=child, value=Finding.UNKNOWN)
+
+
+@cache
+def _question(criterion: Criterion, child: int) -> OpenQuestion:
+    return OpenQuestion(criterion=criterion, child=child)
 
 
 def _by_age(child: Child, limit: int) -> Finding:
@@ -92,35 +115,44 @@ def _by_age(child: Child, limit: int) -> Finding:
     return Finding.POSSIBLE
 
 
-def _holding(state: CaseState, criteria: tuple[CriterionFinding, ...]) -> set[Criterion]:
-    """The criteria that hold for a child who is still missing."""
+def _holding(state: CaseState, criteria: tuple[CriterionFinding, ...]) -> list[CriterionFinding]:
+    """What holds for a child who is still missing."""
     missing = {child.index for child in state.missing}
-    return {f.criterion for f in criteria if f.child in missing and f.value in _HOLDS}
+    return [f for f in criteria if f.value in _HOLDS and f.child in missing]
 
 
 def _reasons(state: CaseState, rules: Rules, criteria: tuple[CriterionFinding, ...]) -> tuple[str, ...]:
     if state.kind is None or not state.missing:
         return ()
-    holding = _holding(state, criteria)
+    holding = {f.criterion for f in _holding(state, criteria)}
     by_criteria = tuple(f"criterion:{c.value}" for c in rules.deciding(state.kind) if c in holding)
     by_kind = (f"kind:{state.kind.value}",) if rules.kinds[state.kind].worrying_by_itself else ()
     return by_criteria + by_kind
 
 
 def _questions(
-    state: CaseState, rules: Rules, criteria: tuple[CriterionFinding, ...]
-) -> tuple[OpenQuestion, ...]:
-    """First the criteria that hold for nobody yet, since their answer may decide; among those, as the rules ask."""
+    state: CaseState, rules: Rules, criteria: tuple[CriterionFinding, ...], reasons: tuple[str, ...]
+) -> tuple[tuple[OpenQuestion, ...], int]:
+    """What is not settled, and how many of these questions decide, each alone, whether the case is worrying.
+
+    Those come first: of a case that is not worrying, each one; of one that is worrying for a single possible finding,
+    that one. Then the criteria that hold for nobody yet, then the rest; among equals, as the rules ask.
+    """
     if state.kind is None:
-        return ()
+        return (), 0
     missing = {child.index for child in state.missing}
     deciding = rules.deciding(state.kind)
-    holding = _holding(state, criteria)
-    unknown = [
-        f for f in criteria if f.child in missing and f.criterion in deciding and f.value is Finding.UNKNOWN
+    holding = [f for f in _holding(state, criteria) if f.criterion in deciding]
+    held = {f.criterion for f in holding}
+    unsettled = [
+        f for f in criteria if f.value in _UNSETTLED and f.child in missing and f.criterion in deciding
     ]
-    unknown.sort(key=lambda f: (f.criterion in holding, rules.questions.index(f.criterion), f.child))
-    return tuple(OpenQuestion(criterion=f.criterion, child=f.child) for f in unknown)
+    decisive: list[CriterionFinding] = []
+    if state.override is None and not rules.kinds[state.kind].worrying_by_itself:
+        decisive = [f for f in unsettled if not reasons or holding == [f]]
+    ranks = {criterion: n for n, criterion in enumerate(rules.questions)}
+    unsettled.sort(key=lambda f: (f not in decisive, f.criterion in held, ranks[f.criterion], f.child))
+    return tuple(_question(f.criterion, f.child) for f in unsettled), len(decisive)
 
 
 def _doses(state: CaseState) -> list[tuple[int, datetime]]:
@@ -206,6 +238,8 @@ def _finding_changes(old: tuple[CriterionFinding, ...], new: tuple[CriterionFind
     found = []
     for key in [*after, *(key for key in before if key not in after)]:
         was, now = before.get(key), after.get(key)
+        if was == now:
+            continue
         name = f"{key[1].value}[{key[0]}]"
         then, next_value = (f.value if f else Finding.UNKNOWN for f in (was, now))
         if then is not next_value:
@@ -239,10 +273,11 @@ def _word(value: object) -> str:
 
 @dataclass(frozen=True, slots=True)
 class CaseFile:
-    """A case and the assessment that stands."""
+    """A case and the assessment that stands. `rules`: the version by which it was looked at last."""
 
     state: CaseState = initial
     latest: AssessmentChanged | None = None
+    rules: str = ""
 
 
 def advance(
@@ -263,4 +298,6 @@ def reassess(
 ) -> tuple[CaseFile, AssessmentChanged | None]:
     """The file as the clock finds it, and what to append."""
     changed = decide(file.latest, assess(file.state, rules, now), file.state, because)
-    return (replace(file, latest=changed), changed) if changed else (file, None)
+    if changed:
+        return replace(file, latest=changed, rules=rules.version), changed
+    return (file if file.rules == rules.version else replace(file, rules=rules.version)), None

@@ -9,6 +9,7 @@ import structlog
 
 from schemas.upcasters import UnknownEventTypeError
 from services.criteria import store
+from services.criteria.directive import Rules
 from services.criteria.errors import StaleCaseError, StillPoisonError
 from services.criteria.rulebook import Rulebook
 from services.criteria.work import Desk, Work
@@ -20,7 +21,7 @@ from services.eventlog.store import (
     lock_streams,
 )
 from services.kernel.clock import Clock
-from services.kernel.paging import page
+from services.kernel.paging import all_clear, page
 from services.kernel.postgres import Connection, Pool, in_transaction
 from services.kernel.streaming import Message, record_progress
 
@@ -28,6 +29,10 @@ CONSUMER = "criteria"
 TIMERS_AT_ONCE = 100
 _TRIES = 5
 _PREFIX = "case-"
+_ADVICE = (
+    "Its assessment stands still, every other case goes on. Judge the case by hand, mend the cause, then run"
+    " `zoeklicht criteria resume` with its id."
+)
 
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -69,7 +74,8 @@ class _Batch:
 
     counts: Counts = field(default_factory=Counts)
     parked: list[store.Parked] = field(default_factory=list)
-    pages: dict[str, str] = field(default_factory=dict)
+    pages: dict[UUID | str, str] = field(default_factory=dict)
+    """By case, or by the place of a message that does not say which case it is about."""
 
 
 def read_letter(message: Message) -> Letter | None:
@@ -105,6 +111,7 @@ class Assessor:
         self._pool = pool
         self._rulebook = rulebook
         self._clock = clock
+        self._acting: str | None = None
         self.counts = Counts()
 
     async def apply(self, messages: Sequence[Message]) -> None:
@@ -124,20 +131,38 @@ class Assessor:
 
         self.counts.add(await self._transaction(cases, one))
 
+    async def begin(self) -> None:
+        """Notes which rules act. Raises RulesError when they acted before with another content."""
+        await self._act_by(self._rulebook.in_force(self._clock.now()))
+
+    async def _act_by(self, rules: Rules) -> None:
+        if self._acting != rules.version:
+            await store.act_by(self._pool, rules)
+            self._acting = rules.version
+            log.info("rules act", rules=rules.version)
+
     async def fire_timers(self) -> int:
-        """Looks at the cases whose time has come; returns how many there were."""
+        """Looks at the cases whose time has come: a dose is due, or other rules came into force; returns how many."""
         now = self._clock.now()
-        due = await store.due_cases(self._pool, now, TIMERS_AT_ONCE)
+        rules = self._rulebook.in_force(now)
+        await self._act_by(rules)
+        due = await store.due_cases(self._pool, now, rules.version, TIMERS_AT_ONCE)
         if not due:
             return 0
 
         async def one(connection: Connection, work: Work) -> Counts:
-            claimed = await store.claim_due(connection, due, now)
+            timed = set(await store.claim_due(connection, due, now))
+            ruled = {c for c in due if work.desks[c].file.rules != rules.version}
+            claimed = sorted(c for c in timed | ruled if not work.desks[c].before.parked)
             for desk in (work.desks[case_id] for case_id in claimed):
                 if desk.version == 0:  # its row is of another format
                     await work.catch_up(desk)
                 if desk.poison is None:
                     work.tick(desk)
+                else:
+                    work.pass_over(desk)
+                    text = f"the clock cannot look at case {desk.case_id}: its history gives {desk.poison}. {_ADVICE}"
+                    await page(connection, _matter(desk.case_id), text, lasting=True)
             assessed = await work.write()
             await work.set_timers(claimed)
             return Counts(assessed=assessed, timers=len(claimed))
@@ -158,6 +183,7 @@ class Assessor:
             if desk.poison is not None:
                 raise StillPoisonError(case_id, desk.version, desk.poison)
             await store.unpark(connection, case_id)
+            await all_clear(connection, [_matter(case_id)])
             await work.write()
             return desk.version
 
@@ -219,15 +245,19 @@ def _park(batch: _Batch, letter: Letter, error_class: str, *, newly: bool) -> No
     batch.counts.parked += 1
     if newly:
         where = f"{letter.message.topic}/{letter.message.partition}/{letter.message.offset}"
-        name = f"case {letter.case_id}" if letter.case_id else f"message {where}"
-        batch.pages[f"criteria: {name}"] = (
-            f"{name} is in quarantine: {where} gives {error_class}. Its assessment stands still, every other case goes"
-            " on. Judge the case by hand, mend the cause, then resume the case."
-        )
+        batch.pages[letter.case_id or where] = f"{where} gives {error_class}. {_ADVICE}"
 
 
 async def _set_aside(connection: Connection, batch: _Batch) -> None:
     if batch.parked:
         await store.park(connection, batch.parked)
-    for matter, text in batch.pages.items():
-        await page(connection, matter, text)
+    for what, text in batch.pages.items():
+        if isinstance(what, UUID):
+            await page(connection, _matter(what), f"case {what} is in quarantine: {text}", lasting=True)
+        else:
+            await page(connection, f"criteria: message {what}", f"message {what} is set aside: {text}")
+
+
+def _matter(case_id: UUID) -> str:
+    """What a person is paged about; over when the case is resumed."""
+    return f"criteria: case {case_id}"

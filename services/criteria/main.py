@@ -4,7 +4,7 @@ import asyncio
 from contextlib import suppress
 
 from services.criteria.handlers import Assessor
-from services.criteria.rulebook import load_rulebook
+from services.criteria.rulebook import rulebook_of
 from services.criteria.stream import criteria_stream, run_reports, run_timers
 from services.kernel.clock import SystemClock
 from services.kernel.service import Runtime, run_service
@@ -13,8 +13,8 @@ from services.kernel.streaming import run_stream
 
 async def serve(runtime: Runtime) -> None:
     """Assesses until the service is to stop. The first part that fails ends the whole; the supervisor restarts it."""
-    rulebook = load_rulebook(runtime.settings.rules, runtime.settings.zone)
-    assessor = Assessor(runtime.pool, rulebook, SystemClock())
+    assessor = Assessor(runtime.pool, rulebook_of(runtime.settings), SystemClock())
+    await assessor.begin()
     parts = [
         asyncio.create_task(run_stream(criteria_stream(runtime.settings, assessor), runtime)),
         asyncio.create_task(run_timers(assessor, runtime)),

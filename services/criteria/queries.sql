@@ -1,19 +1,21 @@
 -- cases: what is known of these cases, and which of them are in quarantine
 select i.case_id, s.format, s.version, s.state, s.assessment, coalesce(s.assessment_version, 0) as assessment_version,
-    exists (select from criteria.parked p where p.case_id = i.case_id) as parked
+    s.rules, exists (select from criteria.parked p where p.case_id = i.case_id) as parked
 from unnest($1::uuid[]) as i(case_id) left join criteria.case_state s using (case_id)
 
 -- change_cases: compare and set; a row that is not returned was changed by somebody else
 update criteria.case_state s set format = $1, version = e.version, state = e.state, assessment = e.assessment,
-    assessment_version = e.assessment_version, changed_at = clock_timestamp()
-from unnest($2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::jsonb[], $8::jsonb[])
-    as e(case_id, version_before, assessment_before, version, assessment_version, state, assessment)
+    assessment_version = e.assessment_version, rules = e.rules, watched = e.watched, changed_at = clock_timestamp()
+from unnest($2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::jsonb[], $8::jsonb[], $9::text[],
+    $10::boolean[])
+    as e(case_id, version_before, assessment_before, version, assessment_version, state, assessment, rules, watched)
 where s.case_id = e.case_id and s.version = e.version_before and s.assessment_version = e.assessment_before
 returning s.case_id
 
 -- add_cases: cases seen for the first time; a row that is not returned was added by somebody else
-insert into criteria.case_state (format, case_id, version, assessment_version, state, assessment)
-select $1, e.* from unnest($2::uuid[], $3::bigint[], $4::bigint[], $5::jsonb[], $6::jsonb[]) as e
+insert into criteria.case_state (format, case_id, version, assessment_version, state, assessment, rules, watched)
+select $1, e.* from unnest($2::uuid[], $3::bigint[], $4::bigint[], $5::jsonb[], $6::jsonb[], $7::text[],
+    $8::boolean[]) as e
 on conflict (case_id) do nothing
 returning case_id
 
@@ -28,6 +30,20 @@ delete from criteria.timer where case_id = any($1::uuid[])
 select case_id from criteria.timer t
 where due_at <= $1 and not exists (select from criteria.parked p where p.case_id = t.case_id)
 order by due_at limit $2
+
+-- due_by_rules: watched cases that were looked at last by other rules than these; none unless these are what acts
+select case_id from criteria.case_state s
+where watched and (rules < $1 or rules > $1)
+  and (select version from criteria.rules order by acting_since desc, version limit 1) = $1
+  and not exists (select from criteria.parked p where p.case_id = s.case_id)
+limit $2
+
+-- act_by: these rules act from now on, unless they do already; no row: they acted before with another content
+insert into criteria.rules as r (version, digest) values ($1, $2)
+on conflict (version) do update set acting_since = case
+    when r.version = (select version from criteria.rules order by acting_since desc, version limit 1) then r.acting_since
+    else clock_timestamp() end
+where r.digest = excluded.digest returning true
 
 -- claim_due: those of these cases that are still due and that no other worker holds
 select case_id from criteria.timer

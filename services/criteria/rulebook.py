@@ -2,7 +2,7 @@
 
 import tomllib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, tzinfo
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from services.criteria.directive import Rules
 from services.kernel.errors import ZoeklichtError
+from services.kernel.settings import Settings
 
 
 class RulesError(ZoeklichtError):
@@ -21,13 +22,19 @@ class RulesError(ZoeklichtError):
 
 @dataclass(frozen=True, slots=True)
 class Rulebook:
-    """Every version of the rules, by the day from which it counts. `zone` is the calendar of those days."""
+    """Every version of the rules, by the day from which it counts. `zone` is the calendar of those days.
+
+    `pinned`: the version that acts whatever the day, the others only being there to be compared with.
+    """
 
     versions: tuple[Rules, ...]
     zone: tzinfo = UTC
+    pinned: Rules | None = None
 
     def in_force(self, moment: datetime) -> Rules:
-        """The newest version in force at a moment; before the first one, the first one."""
+        """The version that acts at a moment: the pinned one, or the newest in force; before the first one, the first."""
+        if self.pinned is not None:
+            return self.pinned
         day = moment.astimezone(self.zone).date()
         known = [rules for rules in self.versions if rules.in_force <= day]
         return known[-1] if known else self.versions[0]
@@ -60,6 +67,17 @@ def load_rulebook(folder: Path | None = None, zone: tzinfo = UTC) -> Rulebook:
         if one.in_force == two.in_force:
             raise RulesError(f"{second}: in_force: {first} has the same day; only one can be in force")
     return Rulebook(tuple(rules for rules, _ in read), zone)
+
+
+def rulebook_of(settings: Settings) -> Rulebook:
+    """The rules of an installation. Raises RulesError, also when the version that is to act is not there."""
+    book = load_rulebook(settings.rules, settings.zone)
+    if settings.rules_version is None:
+        return book
+    try:
+        return replace(book, pinned=book.version(settings.rules_version))
+    except RulesError as error:
+        raise RulesError(f"ZOEKLICHT_RULES_VERSION: {error}") from None
 
 
 def _tomls(folder: Traversable) -> Iterable[Traversable]:

@@ -8,11 +8,14 @@ from typing import Any
 from uuid import UUID
 
 import orjson
+from pydantic import ValidationError
 
 from schemas.events import AssessmentChanged
 from services.criteria.case_state import CaseState
+from services.criteria.directive import Rules
 from services.criteria.domain import CaseFile
 from services.criteria.errors import StaleCaseError
+from services.criteria.rulebook import RulesError
 from services.kernel.postgres import Connection, Pool, queries
 from services.kernel.streaming import Message
 
@@ -62,13 +65,21 @@ async def load(connection: Connection, case_ids: Collection[UUID]) -> dict[UUID,
 def _stored(row: Mapping[str, Any]) -> Stored:
     file, readable = CaseFile(), row["format"] in (None, FORMAT)
     if row["format"] == FORMAT:
-        assessment = row["assessment"]
-        file = CaseFile(
-            CaseState.model_validate_json(row["state"]),
-            AssessmentChanged.model_validate_json(assessment) if assessment else None,
-        )
+        try:
+            file = _file(row)
+        except ValidationError:  # a row that only looks like this format is one more that is built again
+            readable = False
     exists = row["version"] is not None
     return Stored(file, exists, readable, row["version"] or 0, row["assessment_version"], row["parked"])
+
+
+def _file(row: Mapping[str, Any]) -> CaseFile:
+    assessment = row["assessment"]
+    return CaseFile(
+        CaseState.model_validate_json(row["state"]),
+        AssessmentChanged.model_validate_json(assessment) if assessment else None,
+        row["rules"],
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,12 +116,14 @@ async def save(connection: Connection, changes: Sequence[Change]) -> None:
         raise StaleCaseError("another worker changed a case meanwhile; load it again")
 
 
-def _columns(changes: Sequence[Change]) -> tuple[list[int], list[int], list[str], list[str | None]]:
+def _columns(changes: Sequence[Change]) -> tuple[list[Any], ...]:
     return (
         [c.file.state.version for c in changes],
         [c.assessment_version for c in changes],
         [c.file.state.model_dump_json() for c in changes],
         [c.file.latest.model_dump_json() if c.file.latest else None for c in changes],
+        [c.file.rules for c in changes],
+        [c.file.state.live and c.file.state.is_open for c in changes],
     )
 
 
@@ -124,9 +137,21 @@ async def set_timers(connection: Connection, timers: Mapping[UUID, datetime | No
         await connection.execute(_SQL["clear_timers"], idle)
 
 
-async def due_cases(source: Pool | Connection, now: datetime, limit: int) -> list[UUID]:
-    """Cases whose timer has run out."""
-    return [row["case_id"] for row in await source.fetch(_SQL["due"], now, limit)]
+async def due_cases(source: Pool | Connection, now: datetime, rules: str, limit: int) -> list[UUID]:
+    """Cases at which the clock must look: their timer has run out, or they were assessed by other rules than act now."""
+    due = await source.fetch(_SQL["due"], now, limit)
+    if len(due) < limit:
+        due += await source.fetch(_SQL["due_by_rules"], rules, limit - len(due))
+    return list(dict.fromkeys(row["case_id"] for row in due))
+
+
+async def act_by(source: Pool | Connection, rules: Rules) -> None:
+    """Notes that these rules act from now on. Raises RulesError when they once acted with another content."""
+    if await source.fetchval(_SQL["act_by"], rules.version, rules.digest) is None:
+        raise RulesError(
+            f"rules {rules.version}: they acted here with another content; restore the file, and give what changed a"
+            " version of its own"
+        )
 
 
 async def claim_due(connection: Connection, case_ids: Collection[UUID], now: datetime) -> list[UUID]:

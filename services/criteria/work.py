@@ -1,7 +1,7 @@
 """One transaction's work on some cases: loaded together, advanced in memory, written together."""
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -72,7 +72,7 @@ class Work:
                 desk.assessment_version = past[-1].version if past else 0
                 latest = past[-1].data if past else None
                 assert latest is None or isinstance(latest, AssessmentChanged)  # noqa: S101 - the stream's only type
-                desk.file = CaseFile(stored.file.state, latest)
+                desk.file = replace(stored.file, latest=latest)
             self.desks[case_id] = desk
 
     def take(self, desk: Desk, version: int, event: Recorded | None) -> None:
@@ -82,7 +82,7 @@ class Work:
         """
         if event is None:
             self.skipped += 1
-            desk.file = CaseFile(desk.file.state.model_copy(update={"version": version}), desk.file.latest)
+            desk.file = replace(desk.file, state=desk.file.state.model_copy(update={"version": version}))
             return
         now = event.time if event.cause.origin is Origin.IMPORT else self._now
         try:
@@ -138,6 +138,10 @@ class Work:
             )
             cause = Cause(actor=ACTOR, correlation_id=str(event_id), mode=desk.file.state.mode)
             self._append(desk, NewEvent(changed, event_id, time=self._now), cause)
+
+    def pass_over(self, desk: Desk) -> None:
+        """Leaves a case that cannot be read as it stands, so that the clock does not come back to it at once."""
+        desk.file = replace(desk.file, rules=self._rulebook.in_force(self._now).version)
 
     def _append(self, desk: Desk, event: NewEvent, cause: Cause) -> None:
         stream, expected = assessment_stream(desk.case_id), desk.assessment_version

@@ -4,13 +4,14 @@ import asyncio
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import asyncpg
 import orjson
 import pytest
-from criteria_ground import BOX, RULEBOOK, T0, case_id, circumstance, event_id, opened
+from criteria_ground import BOX, PREVENTIVE, RULEBOOK, RULES, T0, case_id, circumstance, event_id, opened
 
 from schemas.events import (
     AssessmentChanged,
@@ -21,7 +22,7 @@ from schemas.events import (
     NoteAdded,
     OverrideWithdrawn,
 )
-from schemas.vocabulary import Answer, Criterion, Origin
+from schemas.vocabulary import Answer, CaseKind, Criterion, Origin
 from services.criteria import store
 from services.criteria.domain import CaseFile, advance
 from services.criteria.errors import StillPoisonError
@@ -209,7 +210,7 @@ async def some_history(pool: asyncpg.Pool, seed: int) -> list[Message]:
 
 @pytest.mark.parametrize("seed", range(6))
 async def test_duplicates_and_other_batches_change_nothing(pool, clock, seed):
-    """However the log is cut into batches, repeated and rewound, the assessments are those of the pure fold."""
+    """However the log is cut into batches, permuted, repeated and rewound, the assessments are those of the pure fold."""
     batch = await some_history(pool, seed)
     rng = random.Random(seed)
     at = 0
@@ -217,6 +218,7 @@ async def test_duplicates_and_other_batches_change_nothing(pool, clock, seed):
         size = rng.randrange(1, 6)
         piece = batch[at : at + size]
         again = [m for m in piece for _ in range(rng.choice([1, 1, 2]))]
+        rng.shuffle(again)
         await Assessor(pool, RULEBOOK, clock).apply(again)
         at += size if rng.random() < 0.7 else -min(at, 4)
     for number in range(4):
@@ -254,7 +256,12 @@ async def test_a_lost_beginning_is_read_from_the_store(pool, assessor):
 
 
 @pytest.mark.parametrize(
-    "damage", ["delete from criteria.case_state", "update criteria.case_state set format = 0"]
+    "damage",
+    [
+        "delete from criteria.case_state",
+        "update criteria.case_state set format = 0",
+        """update criteria.case_state set state = '{"young": true}'""",
+    ],
 )
 async def test_the_tables_can_be_built_again(pool, assessor, damage):
     """When the tables are lost, or of an older format, the history is read again and nothing is assessed twice."""
@@ -312,7 +319,7 @@ async def test_a_poison_event_quarantines_only_its_case(pool, assessor):
     assert len(await assessments(pool, A)) == 1
     assert [e.data.worrying for e in await assessments(pool, B)] == [False, True]
     (page,) = await open_pages(pool)
-    assert (str(A) in page.text, page.times) == (True, 1)
+    assert (str(A) in page.text, page.times, page.lasting) == (True, 1, True)
     (case,) = await store.quarantined(pool)
     assert (case.case_id, case.messages, case.error_class) == (A, 3, "ValidationError")
     assert assessor.counts.parked == 3
@@ -336,7 +343,7 @@ async def test_a_quarantined_case_is_resumed_from_the_store(pool, assessor):
     await assessor.apply([batch[0], broken(batch[1]), batch[2]])
     assert await assessor.resume(A) == 3
     assert await data_of(pool, A) == await folded(pool, A)
-    assert await store.quarantined(pool) == []
+    assert (await store.quarantined(pool), await open_pages(pool)) == ([], [])
     await tell(pool, A, said(Answer.NO), start=3)
     await assessor.apply(await messages(pool, "case-%"))
     assert await data_of(pool, A) == await folded(pool, A)
@@ -519,6 +526,104 @@ async def test_a_timer_of_another_format_reads_the_store(pool, assessor, clock):
     clock.time = DUE
     assert await assessor.fire_timers() == 1
     assert [e.data.medication_overdue for e in await assessments(pool, A)] == [(), (), (0,)]
+
+
+@pytest.mark.parametrize("step", [timedelta(hours=-3), timedelta(hours=3), timedelta(days=400)])
+async def test_a_clock_that_steps_loses_no_timer(pool, clock, step):
+    """Whatever the clock does between, and whoever is restarted: once it shows the dose's time, the dose is overdue once."""
+    await tell(pool, A, opened(), said(due=DUE))
+    await Assessor(pool, RULEBOOK, clock).apply(await messages(pool))
+    clock.time = T0 + step
+    for _ in range(3):
+        await Assessor(pool, RULEBOOK, clock).fire_timers()
+    assert (await assessments(pool, A))[-1].data.medication_overdue == ((0,) if clock.time >= DUE else ())
+    clock.time = DUE - timedelta(minutes=1)
+    await Assessor(pool, RULEBOOK, clock).fire_timers()
+    clock.time = DUE
+    await Assessor(pool, RULEBOOK, clock).fire_timers()
+    found = await assessments(pool, A)
+    assert [e.data.medication_overdue for e in found] == [(), (), (0,)]
+
+
+async def test_a_dose_in_the_night_of_summer_time(pool, assessor, clock):
+    """At 02:00 the clocks jump to 03:00; a dose at 03:30 summer time is due half an hour later, not an hour and a half."""
+    due = datetime.fromisoformat("2021-03-28T03:30:00+02:00")
+    clock.time = datetime.fromisoformat("2021-03-28T01:59:59+01:00")
+    await tell(pool, A, opened(), said(due=due))
+    await assessor.apply(await messages(pool))
+    clock.time += timedelta(minutes=30)
+    assert await assessor.fire_timers() == 0
+    clock.time += timedelta(seconds=1)
+    assert await assessor.fire_timers() == 1
+    assert (await assessments(pool, A))[-1].data.medication_overdue == (0,)
+
+
+# ── rules come into force ───────────────────────────────────────────────────────────────────────────────────
+
+LATER = RULES.model_copy(update={"version": "LATER", "age_limit": 12, "in_force": date(2021, 3, 5)})
+TWO = replace(RULEBOOK, versions=(RULES, LATER), zone=ZoneInfo("Europe/Brussels"))
+
+
+async def test_rules_that_come_into_force_reach_open_cases(pool, clock):
+    """At midnight of their day, and once, without any event; closed and imported cases keep what was said of them."""
+    await tell(pool, A, opened(12))
+    await tell(pool, B, opened(12), CLOSED)
+    await tell(pool, C, opened(12), origin=Origin.IMPORT)
+    await Assessor(pool, TWO, clock).apply(await messages(pool))
+    clock.time = datetime(2021, 3, 4, 22, 59, 59, tzinfo=UTC)
+    assert await Assessor(pool, TWO, clock).fire_timers() == 0
+    clock.time += timedelta(seconds=1)
+    workers = [Assessor(pool, TWO, clock) for _ in range(3)]
+    assert sum(await asyncio.gather(*(worker.fire_timers() for worker in workers))) == 1
+    last = (await assessments(pool, A))[-1]
+    assert last.data.changes[:2] == ("worrying: true → false", "rules: MD-2002-02-20 → LATER")
+    assert last.data.because is None
+    assert [len(await assessments(pool, case)) for case in (A, B, C)] == [2, 2, 1]
+    assert await Assessor(pool, TWO, clock).fire_timers() == 0
+
+
+async def test_a_pin_taken_back_reaches_open_cases_too(pool, clock):
+    """Pinning an earlier version takes back what the later one changed; also a case that nothing is said of is seen once."""
+    await tell(pool, A, opened(12))
+    await tell(pool, B, opened(6, kind=CaseKind.INTERNATIONAL_PARENTAL_ABDUCTION, details=PREVENTIVE))
+    late = Assessor(pool, replace(TWO, pinned=LATER), clock)
+    await late.begin()
+    await late.apply(await messages(pool))
+    pinned = Assessor(pool, replace(TWO, pinned=RULES), clock)
+    await pinned.begin()
+    assert [await pinned.fire_timers() for _ in range(2)] == [2, 0]
+    assert [e.data.rules for e in await assessments(pool, A)] == ["LATER", RULES.version]
+
+
+async def test_workers_of_two_versions_do_not_argue(pool, clock):
+    """During a rolling upgrade only those workers look again whose rules were the last to begin to act."""
+    await tell(pool, A, opened(12))
+    old, new = (Assessor(pool, replace(TWO, pinned=rules), clock) for rules in (RULES, LATER))
+    await old.begin()
+    await old.apply(await messages(pool))
+    await new.begin()
+    assert [await worker.fire_timers() for worker in (old, new, old, new, old)] == [0, 1, 0, 0, 0]
+    assert len(await assessments(pool, A)) == 2
+
+
+async def test_rules_that_acted_may_not_change_their_content(pool, clock):
+    """The same version must give the same bytes for ever: a changed file stops the start and says what to do."""
+    await Assessor(pool, RULEBOOK, clock).begin()
+    await Assessor(pool, RULEBOOK, clock).begin()
+    changed = replace(RULEBOOK, versions=(RULES.model_copy(update={"age_limit": 14}),))
+    with pytest.raises(RulesError, match=r"rules MD-2002-02-20: .*a version of its own"):
+        await Assessor(pool, changed, clock).begin()
+
+
+async def test_the_clock_passes_over_a_case_that_cannot_be_read(pool, assessor, clock):
+    """A case whose history cannot be read any more holds up no other timer: a person is paged, once."""
+    await tell(pool, A, opened())
+    await assessor.apply(await messages(pool))
+    await spoil(pool, A, 2, "case.circumstance_reported.v1")
+    await pool.execute("update criteria.case_state set format = 0, rules = 'others'")
+    assert [await assessor.fire_timers() for _ in range(2)] == [1, 0]
+    (page,) = await open_pages(pool)
+    assert (str(A) in page.text, page.times) == (True, 1)
 
 
 # ── the whole way ───────────────────────────────────────────────────────────────────────────────────────────

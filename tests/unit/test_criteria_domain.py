@@ -548,6 +548,29 @@ def test_questions_start_with_what_may_decide():
     assert len(asked) == 9
 
 
+def test_a_possible_age_is_asked_first_when_it_alone_decides():
+    """Given a child of 12 to 14 and nothing else, then the age is the question that decides; it is asked before all."""
+    story = Story(opened((12, 14)))
+    assert story.stands.open_questions[0].criterion is UNDER_13
+    assert assess(story.file.state, RULES, T0).decisive == 1
+    story.when(said(MEDICATION))
+    assert story.stands.open_questions[-1].criterion is UNDER_13
+    assert assess(story.file.state, RULES, T0).decisive == 0
+
+
+def test_every_answer_may_decide_about_a_calm_case():
+    """Given a runaway of whom nothing is known, then each question decides; given a person's decision, none does."""
+    story = Story(opened((None, None)))
+    assert assess(story.file.state, RULES, T0).decisive == 6
+    story.when(overridden(worrying=False))
+    assert assess(story.file.state, RULES, T0).decisive == 0
+
+
+def test_an_answer_decides_nothing_about_an_undefined_case():
+    """Given an undefined case, then it is worrying whatever is answered."""
+    assert assess(Story(opened(kind=CaseKind.UNDEFINED)).file.state, RULES, T0).decisive == 0
+
+
 def test_what_was_assessed_before_is_not_assessed_again():
     """Given a lost file and a standing assessment, when history is read again, then nothing is said twice."""
     story = Story(opened(12), said(MEDICATION), NOTE)

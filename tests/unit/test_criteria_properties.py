@@ -1,6 +1,7 @@
 """What holds for every history: the same facts give the same bytes, however they come."""
 
 from datetime import timedelta
+from zoneinfo import ZoneInfo
 
 from criteria_ground import BOX, EFFECTIVE, PLAIN, PREVENTIVE, RULES, T0, case_id, event_id, opened, recorded
 from hypothesis import given
@@ -23,9 +24,10 @@ from schemas.events import (
 )
 from schemas.vocabulary import Answer, CaseKind, Criterion, Finding, Outcome
 from services.criteria.case_state import REPORTS_KEPT, CaseState
-from services.criteria.domain import CaseFile, advance, next_evaluation, reassess
+from services.criteria.domain import CaseFile, advance, assess, next_evaluation, reassess
 
 CASE = case_id(1)
+UNSETTLED = (Finding.UNKNOWN, Finding.POSSIBLE)
 ages = st.none() | st.integers(9, 17)
 children = st.integers(0, 2)
 moments = st.integers(0, 60).map(lambda hours: T0 + timedelta(hours=hours))
@@ -139,15 +141,53 @@ def test_episodes_count_the_beginnings(history):
 
 @given(histories)
 def test_evidence_and_questions_rest_on_the_findings(history):
-    """Evidence is an event of the case, a known value has one, and questions are unknown findings, each once."""
+    """Evidence is an event of the case, a known value has one, and questions are unsettled findings, each once."""
     for one in tell(history)[1]:
         seen = {event_id(CASE, version) for version in range(1, one.case_version + 1)}
         assert all(set(f.evidence) <= seen for f in one.criteria)
         assert all(f.evidence for f in one.criteria if f.value is not Finding.UNKNOWN)
-        unknown = {(f.criterion, f.child) for f in one.criteria if f.value is Finding.UNKNOWN}
+        unsettled = {(f.criterion, f.child) for f in one.criteria if f.value in UNSETTLED}
         asked = [(q.criterion, q.child) for q in one.open_questions]
         assert len(set(asked)) == len(asked)
-        assert set(asked) <= unknown
+        assert set(asked) <= unsettled
+
+
+@given(histories)
+def test_the_first_questions_are_those_that_decide(history):
+    """Of the ranked questions exactly the first ones change, each by its answer alone, whether the case is worrying."""
+    file, _ = tell(history)
+    now = assess(file.state, RULES, T0)
+    changes = []
+    for question in now.open_questions:
+        answered = [step(file, fact)[0].state for fact in answers(question.criterion, question.child)]
+        changes.append(any(assess(state, RULES, T0).worrying is not now.worrying for state in answered))
+    assert changes == [True] * now.decisive + [False] * (len(changes) - now.decisive)
+
+
+def answers(criterion: Criterion, child: int) -> list[EventData]:
+    """Both answers to a question: the age is answered by a birth date, anything else by a report."""
+    if criterion is Criterion.UNDER_13:
+        known = (ChildCorrection(child=child, age_min=age, age_max=age) for age in (12, 13))
+        return [DetailsCorrected(children=(change,)) for change in known]
+    both = (Answer.YES, Answer.NO)
+    return [CircumstanceReported(criterion=criterion, value=value, child=child) for value in both]
+
+
+@given(histories, st.sampled_from([("Europe/Brussels", 2), ("Pacific/Auckland", 1), ("UTC", 0)]))
+def test_the_calendar_of_a_time_does_not_matter(history, zone):
+    """The same moments, written in another zone or on the other side of a change to summer time, give the same."""
+    there = ZoneInfo(zone[0])
+
+    def moved(data: EventData) -> EventData:
+        if isinstance(data, CircumstanceReported) and data.next_due:
+            return data.model_copy(update={"next_due": data.next_due.astimezone(there)})
+        return data
+
+    file, log = tell(history)
+    other, again = tell([moved(data) for data in history])
+    assert again == log
+    moment = T0 + timedelta(hours=30)
+    assert assess(other.state, RULES, moment.astimezone(there)) == assess(file.state, RULES, moment)
 
 
 @given(histories)

@@ -1,5 +1,6 @@
 """The rules are data: complete, checked at start, and several versions live side by side."""
 
+import base64
 from datetime import UTC, date, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -7,7 +8,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from schemas.vocabulary import CaseKind, Criterion
-from services.criteria.rulebook import RulesError, load_rulebook
+from services.criteria.rulebook import RulesError, load_rulebook, rulebook_of
+from services.kernel.settings import load_settings
 
 SHIPPED = Path("services/criteria/rules/MD-2002-02-20.toml")
 
@@ -53,6 +55,52 @@ def test_a_version_by_name():
     assert load_rulebook().version("MD-2002-02-20").age_limit == 13
     with pytest.raises(RulesError, match="choose one of MD-2002-02-20"):
         load_rulebook().version("MD-1900")
+
+
+def settings(**values):
+    return load_settings(
+        database_url="postgresql://nobody@127.0.0.1/nothing",
+        kafka_bootstrap_servers="127.0.0.1:1",
+        master_key=base64.b64encode(bytes(32)).decode(),
+        **values,
+    )
+
+
+def test_a_pinned_version_acts_whatever_the_day(tmp_path):
+    """A setting names the version that acts, so that others can be loaded beside it and do nothing."""
+    write(
+        tmp_path,
+        "later.toml",
+        ('"MD-2002-02-20"', '"MD-2030"'),
+        ("in_force = 2002-02-20", "in_force = 2030-07-01"),
+    )
+    moment = datetime(2031, 1, 1, tzinfo=UTC)
+    assert rulebook_of(settings(rules=tmp_path)).in_force(moment).version == "MD-2030"
+    pinned = rulebook_of(settings(rules=tmp_path, rules_version="MD-2002-02-20"))
+    assert pinned.in_force(moment).version == "MD-2002-02-20"
+    assert pinned.version("MD-2030").version == "MD-2030"
+    with pytest.raises(RulesError, match=r"^ZOEKLICHT_RULES_VERSION: .*choose one of MD-2002-02-20, MD-2030"):
+        rulebook_of(settings(rules=tmp_path, rules_version="MD-1900"))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "same"),
+    [
+        ("# Years:", "# In years:", True),
+        ('title = "Ministerial', 'title = "The Ministerial', True),
+        ("age_limit = 13", "age_limit = 12", False),
+        ("worrying_by_itself = true", "worrying_by_itself = false", False),
+        ('without = ["under_13"]', "without = []", False),
+    ],
+)
+def test_a_digest_tells_whether_rules_say_the_same(tmp_path, old, new, same):
+    """Comments and titles may be mended; whatever changes an assessment changes the digest."""
+    write(tmp_path, "x.toml", ('"MD-2002-02-20"', '"X"'), ("in_force = 2002-02-20", "in_force = 2003-01-01"))
+    before = load_rulebook(tmp_path).version("X")
+    text = (tmp_path / "x.toml").read_text()
+    assert old in text
+    (tmp_path / "x.toml").write_text(text.replace(old, new))
+    assert (load_rulebook(tmp_path).version("X").digest == before.digest) is same
 
 
 @pytest.mark.parametrize(
