@@ -12,9 +12,9 @@ from services.cli.place import Place
 from services.cli.terminal import err
 from services.cli.waiting import progress_bar, until_caught_up
 from services.intake.handlers import IntakeDeps
+from services.intake.import_file import FileLines
 from services.intake.importer import ImportResult, import_lines
 from services.intake.policy import load_policy
-from services.kernel.errors import ZoeklichtError
 from services.kernel.postgres import Pool, create_pool
 from services.kernel.vault import Vault
 from services.projections import case_list
@@ -24,36 +24,28 @@ _PAGE = 200
 out = Console(highlight=False, soft_wrap=True)
 
 
-class HistoryError(ZoeklichtError):
-    """The command cannot do what was asked; the message says what to do."""
-
-
 async def import_file(file: Path, data: Path) -> int:
     """Imports a file and waits until it is in every report; 1 when the file holds bad lines, the second time too.
 
-    Raises HistoryError when the file is not UTF-8, ImportBusyError.
+    Raises ImportFileError when the file is not UTF-8, ImportBusyError.
     """
-    lines = _lines(file)
-    async with system(Place(data)) as found, with_services(found, NEEDED), pool_of(found, 4) as pool:
-        with progress_bar() as bar:
-            task = bar.add_task("lines", total=len(lines))
-            result = await _import(found, pool, lines, lambda done: bar.update(task, completed=done))
-            await until_caught_up(found, pool, bar)
-        open_worrying = await _open_worrying(pool)
+    with FileLines(file) as lines:
+        async with system(Place(data)) as found, with_services(found, NEEDED), pool_of(found, 4) as pool:
+            with progress_bar() as bar:
+                task = bar.add_task("lines", total=None)
+
+                def tell(done: int, of: int) -> None:
+                    bar.update(task, completed=done, total=of)
+
+                result = await _import(found, pool, lines, tell)
+                await until_caught_up(found, pool, bar)
+            open_worrying = await _open_worrying(pool)
     _tell(result, open_worrying)
     return 1 if result.bad else 0
 
 
-def _lines(file: Path) -> Sequence[str]:
-    try:
-        with file.open(encoding="utf-8", newline="\n") as source:
-            return source.readlines()
-    except UnicodeDecodeError as error:
-        raise HistoryError(f"{file} is not UTF-8 at byte {error.start}: convert it first") from error
-
-
 async def _import(
-    found: System, pool: Pool, lines: Sequence[str], progress: Callable[[int], None]
+    found: System, pool: Pool, lines: FileLines, progress: Callable[[int, int], None]
 ) -> ImportResult:
     keys = await create_pool(found.settings.vault_url, size=2, application="zoeklicht-import-vault")
     try:

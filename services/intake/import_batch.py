@@ -54,6 +54,8 @@ class Batch:
 
     def take(self, line: Line) -> None:
         """Decides one line and adds its events. Raises BadLineError, with a reason that repeats no value."""
+        if line.at > self.imported_at:
+            raise BadLineError("at: it lies in the future, and this is history: correct it")
         case_id = line.case_id
         if case_id is None:
             self._append(line, f"ops-{line.counter}", str(line.counter), line.body)

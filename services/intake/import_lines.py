@@ -1,6 +1,5 @@
 """Lines of an import file: read, checked against the models of the API, and given ids that never change."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, get_args
@@ -119,18 +118,6 @@ def identified(raw: str) -> tuple[UUID, dict[str, Any]]:
         return event_of_id(ref, line_id), content
     canonical = orjson.dumps(content, option=orjson.OPT_SORT_KEYS).decode()
     return derived_id("import-line", "content", canonical), content
-
-
-def numbered(lines: Iterable[str]) -> tuple[list[tuple[int, str]], dict[UUID, int]]:
-    """The lines that hold something, by number, and which line made which event."""
-    kept = [(number, text) for number, raw in enumerate(lines, 1) if (text := raw.strip())]
-    places: dict[UUID, int] = {}
-    for number, text in kept:
-        try:
-            places.setdefault(identified(text)[0], number)
-        except BadLineError:
-            continue
-    return kept, places
 
 
 def parsed(number: int, raw: str) -> Line:

@@ -1,6 +1,7 @@
 """Imports history from elsewhere: NDJSON lines become events that alert nobody; a second run changes nothing."""
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
@@ -14,7 +15,8 @@ from services.intake import store
 from services.intake.domain.identity import identity_of
 from services.intake.handlers import ATTEMPTS, IntakeDeps
 from services.intake.import_batch import Batch
-from services.intake.import_lines import BadLineError, ImportCase, Line, numbered, parsed
+from services.intake.import_file import Places
+from services.intake.import_lines import BadLineError, ImportCase, Line, parsed
 from services.intake.store import File
 from services.kernel.errors import ZoeklichtError
 from services.kernel.ids import new_id
@@ -43,18 +45,28 @@ class ImportResult:
 
 
 async def import_lines(
-    deps: IntakeDeps, lines: Iterable[str], progress: Callable[[int], None] = lambda _done: None
+    deps: IntakeDeps, lines: Iterable[str], progress: Callable[[int, int], None] = lambda _done, _all: None
 ) -> ImportResult:
-    """Imports the lines of a file; `progress` is told how many lines are done.
+    """Imports the lines of a file, which are read twice; `progress` is told how many are done, and of how many.
 
     Bad lines are reported and the rest goes in. Raises ImportBusyError.
     """
-    kept, places = numbered(lines)
-    run = _Run(deps, places, str(new_id()), await store.database_now(deps.pool))
+    with closing(Places(lines)) as places:
+        run = _Run(deps, places, str(new_id()), await store.database_now(deps.pool))
+        await _whole(run, lines, lambda done: progress(done, places.lines))
+    run.result.bad.sort()
+    return run.result
+
+
+async def _whole(run: "_Run", lines: Iterable[str], progress: Callable[[int], None]) -> None:
+    number = 0
     waiting: list[Line] = []
-    for number, raw in kept:
+    for number, raw in enumerate(lines, 1):
+        text = raw.strip()
+        if not text:
+            continue
         try:
-            waiting.append(parsed(number, raw))
+            waiting.append(parsed(number, text))
         except BadLineError as error:
             run.result.bad.append((number, str(error)))
         if len(waiting) == _LINES:
@@ -62,9 +74,7 @@ async def import_lines(
             progress(number - len(waiting))
     while waiting:
         waiting = await run.batch(waiting)
-    progress(kept[-1][0] if kept else 0)
-    run.result.bad.sort()
-    return run.result
+    progress(number)
 
 
 @dataclass(slots=True)
@@ -81,7 +91,7 @@ class _Done:
 @dataclass(slots=True)
 class _Run:
     deps: IntakeDeps
-    places: dict[UUID, int]
+    places: Places
     correlation_id: str
     imported_at: datetime
     result: ImportResult = field(default_factory=ImportResult)
@@ -148,7 +158,7 @@ class _Run:
         marks = await store.known_children(connection, self._marks(fresh))
         batch = Batch(
             files=files,
-            places=self.places,
+            places=self.places.of(_lineage(files.values())),
             keys={},
             marks=marks,
             numbers=await _numbers(connection, [_year(line, zone) for line in fresh if _opens(line)]),
@@ -173,6 +183,12 @@ class _Run:
             return await self.deps.vault.ensure(names) if names else {}
         except KeyDestroyedError:
             return await self.deps.vault.find(sorted(names))
+
+
+def _lineage(files: Iterable[File]) -> set[UUID]:
+    """The events of these cases, and the lines that those follow from."""
+    events = [event for file in files for event in file.events]
+    return {e.event_id for e in events} | {UUID(e.cause.causation_id) for e in events if e.cause.causation_id}
 
 
 def _opens(line: Line) -> bool:

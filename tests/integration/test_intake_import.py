@@ -3,7 +3,7 @@
 import asyncio
 import json
 import sys
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -165,6 +165,7 @@ async def test_a_later_file_continues_the_case(deps):
         line("app.activated", {}, None),
         line("app.activated", {}, "unknown"),
         line("case.note_added", {"text": "x" * 70_000}),
+        line("case.note_added", {"text": "x"}, at=(datetime.now(UTC) + timedelta(hours=1)).isoformat()),
     ],
     ids=str,
 )
@@ -237,10 +238,10 @@ async def test_a_merge_in_a_file_names_the_other_case_by_ref(deps):
 async def test_progress_is_told_and_ends_at_the_last_line(deps):
     """The number of lines done never goes back and ends at the file's last line."""
     lines = [line("calls.counted", {"count": n}, None) for n in range(1001)]
-    told: list[int] = []
-    await import_lines(deps, lines, told.append)
+    told: list[tuple[int, int]] = []
+    await import_lines(deps, lines, lambda done, of: told.append((done, of)))
     assert told == sorted(told)
-    assert (len(told) > 2, told[-1]) == (True, 1001)
+    assert (len(told) > 2, told[-1], {of for _, of in told}) == (True, (1001, 1001), {1001})
 
 
 async def test_no_transaction_holds_more_than_500_events(deps, pool):
