@@ -9,12 +9,13 @@ from uuid import UUID
 
 import asyncpg
 
-from services.kernel.paging import page
+from services.kernel.paging import all_clear, open_texts, page
 from services.kernel.postgres import Connection, Pool, in_transaction, queries
 
 LANE_CHANNEL = "dispatch_lane"
 AWAY = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 """What a database raises that is away, or that ended our session: asyncpg says the latter in several ways."""
+_MAY_STILL_SHOW = "may-still-show"
 MAY_STILL_SHOW_AFTER = timedelta(minutes=5)
 
 _SQL = queries("services.dispatch", "sender.sql")
@@ -166,11 +167,16 @@ async def page_expired(connection: Connection, alert_id: UUID, recipients: int) 
 
 
 async def page_late_withdrawals(pool: Pool) -> None:
-    """Pages a person with the list of those who may still show a child that was found."""
+    """Pages a person with the list of those who may still show a child that was found, until nobody may."""
 
     async def work(connection: Connection) -> None:
-        for row in await connection.fetch(_SQL["may_still_show"], MAY_STILL_SHOW_AFTER):
-            await page(connection, f"may-still-show:{row['alert_id']}", _may_still_show(row))
+        rows = await connection.fetch(_SQL["may_still_show"], MAY_STILL_SHOW_AFTER)
+        wanted = {f"{_MAY_STILL_SHOW}:{row['alert_id']}": _may_still_show(row) for row in rows}
+        known = await open_texts(connection, _MAY_STILL_SHOW)
+        for matter, text in wanted.items():
+            if known.get(matter) != text:
+                await page(connection, matter, text, lasting=True)
+        await all_clear(connection, [matter for matter in known if matter not in wanted])
 
     await in_transaction(pool, work)
 

@@ -19,11 +19,13 @@ from services.dispatch.domain import (
     appeal_content,
     is_stopped,
     variant_of,
+    variants_for,
 )
 from services.dispatch.publish import (
     LANE_CHANNEL,
     alert_of,
     delivery_id,
+    earlier,
     recipient_of,
 )
 from services.dispatch.secret_boxes import PURPOSE, private_key
@@ -47,8 +49,6 @@ _SQL = queries("services.dispatch")
 
 async def create(deps: DispatchDeps, connection: Connection, command: NewPartner) -> Answer:
     """A new partner. Secret and token can be read only in this answer; the first 2xx to a ping makes it active."""
-    if command.format == "cap":
-        raise InvalidError("partner-format", "format: alerts are sent as json; choose json")
     _check(deps.settings, str(command.url), command.areas)
     partner_id, secret = new_id(), signing.new_secret()
     await connection.execute(_SQL["recipients_change"])
@@ -242,10 +242,18 @@ async def _variants(connection: Connection, alerts: Sequence[UUID]) -> set[tuple
 async def _prepare(deps: DispatchDeps, connection: Connection, row: Mapping[str, Any]) -> None:
     """Makes the forms that this recipient will want of what is lit now, so that activating it needs no key."""
     recipient = recipient_of(row)
-    variant = variant_of(recipient)
-    ids = [alert.alert_id for alert, _ in await _lit(connection, recipient)]
-    have = await _variants(connection, ids)
-    lacking = [one for one in ids if (one, SOURCE) in have and (one, variant.name) not in have]
+    lit = [alert for alert, _ in await _lit(connection, recipient)]
+    have = await _variants(connection, [alert.alert_id for alert in lit])
+    wanted = {
+        alert.alert_id: [
+            variant
+            for variant in variants_for(alert, [recipient])
+            if (alert.alert_id, variant.name) not in have
+        ]
+        for alert in lit
+        if (alert.alert_id, SOURCE) in have
+    }
+    lacking = [alert_id for alert_id, variants in wanted.items() if variants]
     if not lacking:
         return
     keys = await find_keys(deps.vault, [key_name("alert", one) for one in lacking])
@@ -255,14 +263,15 @@ async def _prepare(deps: DispatchDeps, connection: Connection, row: Mapping[str,
         key = keys.get(key_name("alert", alert.alert_id))
         if key is None:
             continue
-        now = await connection.fetchval(_SQL["moment"])
-        frame = bodies.frame(alert, source["issued_at"], now)
+        messages = await earlier(connection, alert.alert_id, number)
+        frame = bodies.frame(alert, source["issued_at"], source["revised_at"], messages)
         revision = Revision(alert, number, appeal_content(number), dark=False, frame=frame)
         material = Material.model_validate(open_box(alert.alert_id, number, SOURCE, source["box"], key))
-        made = bodies.form(revision, material, variant, key)
-        await connection.execute(
-            _SQL["body_insert"], alert.alert_id, number, made.variant, made.box, made.clear
-        )
+        for variant in wanted[alert.alert_id]:
+            made = bodies.form(revision, material, variant, key)
+            await connection.execute(
+                _SQL["body_insert"], alert.alert_id, number, made.variant, made.box, made.clear
+            )
 
 
 async def _plan_lit(connection: Connection, recipient: Recipient) -> None:
@@ -282,7 +291,7 @@ async def _plan_lit(connection: Connection, recipient: Recipient) -> None:
         else:
             await page(
                 connection,
-                f"dispatch-no-body-{alert.alert_id}-{recipient.recipient_id}",
+                f"dispatch-no-body:{alert.alert_id}:{recipient.recipient_id}",
                 "a partner became active but lacks a running alert in its form: change any of its fields,"
                 " or update the campaign, so that it is made",
             )

@@ -80,7 +80,7 @@ async def record(connection: Connection, recipient_id: UUID, receipt: Receipt) -
     if receipt.state is ReceiptState.REJECTED:
         await page(
             connection,
-            f"dispatch-rejected-{receipt.alert_id}-{recipient_id}",
+            f"dispatch-rejected:{receipt.alert_id}:{recipient_id}",
             "a partner refuses to show an alert: call it; GET /v1/deliveries shows which revision",
         )
     return 201, answer

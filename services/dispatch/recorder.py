@@ -12,7 +12,7 @@ import structlog
 
 from schemas.events import DeliveryDelivered, DeliveryFact, DeliveryHeld
 from schemas.vocabulary import AlertKind, Audience, Mode
-from services.dispatch.breakers import mind
+from services.dispatch.breakers import LASTING, mind
 from services.dispatch.lanes import Claim, page_expired
 from services.dispatch.outcomes import Fate, Outcome
 from services.dispatch.transport import AMBIGUOUS
@@ -272,13 +272,13 @@ _WHAT_TO_DO = {
 
 async def _page(connection: Connection, valid: Sequence[Result], changed: Sequence[Any]) -> None:
     matters = {
-        f"partner-{r.outcome.error_class}:{r.claim.recipient_id}": f"recipient {r.claim.recipient_id}"
+        (str(r.outcome.error_class), r.claim.recipient_id): f"recipient {r.claim.recipient_id}"
         f" {_WHAT_TO_DO[str(r.outcome.error_class)]} (alert {r.claim.alert_id})"
         for r in valid
         if r.outcome.page
     }
-    for matter, text in sorted(matters.items()):
-        await page(connection, matter, text)
+    for (error_class, recipient), text in sorted(matters.items()):
+        await page(connection, f"partner-{error_class}:{recipient}", text, lasting=error_class in LASTING)
     expired = [row["alert_id"] for row in changed if row["state"] == Fate.EXPIRED]
     for alert in sorted(set(expired)):
         await page_expired(connection, alert, expired.count(alert))

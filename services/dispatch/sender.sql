@@ -156,13 +156,11 @@ where l.recipient_id = x.recipient_id and l.alert_id = x.alert_id and l.reassert
   and not exists (select 1 from dispatch.delivery d where d.recipient_id = l.recipient_id
                   and d.alert_id = l.alert_id and d.state = 'pending')
 
--- may_still_show: withdrawals that nobody has acknowledged for too long, unless a person knows already
-select d.alert_id, array_agg(r.name order by r.name) as names
+-- may_still_show: withdrawals that nobody has acknowledged for too long
+select d.alert_id, array_agg(r.name || ' (' || r.contact || ')' order by r.name) as names
 from dispatch.delivery d join dispatch.recipient r using (recipient_id)
 where d.content = 'withdrawn' and d.state in ('pending', 'held') and d.created_at < clock_timestamp() - $1::interval
-  and not exists (select 1 from kernel.page p where p.matter = 'may-still-show:' || d.alert_id
-                  and (p.acknowledged_at is null or p.acknowledged_at > clock_timestamp() - interval '15 minutes'))
-group by d.alert_id
+group by d.alert_id order by d.alert_id
 
 -- take_pings: handshakes that are due; they come back after a while, should this sender end
 update dispatch.ping p set due_at = clock_timestamp() + $1::interval, attempts = p.attempts + 1

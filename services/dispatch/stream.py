@@ -27,7 +27,7 @@ from services.dispatch.bodies import KeysAwayError
 from services.dispatch.publish import Publisher, Seen
 from services.eventlog import wire
 from services.eventlog.store import Recorded, recorded
-from services.kernel.paging import page
+from services.kernel.paging import all_clear, page
 from services.kernel.postgres import queries
 from services.kernel.settings import Settings
 from services.kernel.streaming import Message, record_progress
@@ -60,6 +60,8 @@ _INFRASTRUCTURE = (
     TimeoutError,
 )
 """What another attempt may mend: it ends the process, and the batch comes again. All else is the event's fault."""
+
+_PARKED = "dispatch-parked"
 
 _SQL = queries("services.dispatch")
 log = structlog.get_logger()
@@ -144,9 +146,10 @@ class Planner:
             )
             await page(
                 connection,
-                f"dispatch-parked-{case}",
+                f"{_PARKED}:{case}",
                 "an event of this case could not be planned, and later ones of the case wait behind it"
                 " (withdrawals still go): mend the cause, then resume the case",
+                lasting=True,
             )
 
     async def resume(self, case: str) -> int:
@@ -156,6 +159,7 @@ class Planner:
             headers = _headers(row)
             await self._act(wire.event(wire.attributes(headers), row["value"]))
             await self._pool.execute(_SQL["unpark"], row["parked_id"])
+        await all_clear(self._pool, [f"{_PARKED}:{case}"])
         return len(rows)
 
 

@@ -18,7 +18,7 @@ from services.intake.policy import load_policy
 from services.intake.store import File
 from services.kernel.auth import Principal, Role
 from services.kernel.idempotency import forget_old
-from services.kernel.paging import page
+from services.kernel.paging import all_clear, page
 from services.kernel.postgres import Connection, create_pool, in_transaction
 from services.kernel.service import Runtime, run_service
 from services.kernel.vault import Vault
@@ -54,9 +54,13 @@ async def _put_off(deps: IntakeDeps, campaign_id: UUID, kind: str) -> None:
 
     async def work(connection: Connection) -> None:
         await connection.execute(store.SQL["postpone"], campaign_id, kind, AFTER_FAILURE)
-        await page(connection, f"intake-timer:{campaign_id}:{kind}", text)
+        await page(connection, _matter(campaign_id, kind), text, lasting=True)
 
     await in_transaction(deps.pool, work)
+
+
+def _matter(campaign_id: UUID, kind: str) -> str:
+    return f"intake-timer:{campaign_id}:{kind}"
 
 
 async def _one(deps: IntakeDeps, case_id: UUID, campaign_id: UUID, kind: str) -> None:
@@ -70,6 +74,7 @@ async def _one(deps: IntakeDeps, case_id: UUID, campaign_id: UUID, kind: str) ->
             await _expire(connection, deps, file, campaign)
         else:
             await _release(connection, deps, file, campaign)
+        await all_clear(connection, [_matter(campaign_id, kind)])
 
     await in_transaction(deps.pool, work)
 

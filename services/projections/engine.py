@@ -107,7 +107,7 @@ class Engine:
         )
         async with self._connection.transaction():
             await store.note_stop(self._connection, self._projection, place, type(error).__name__)
-            await page(self._connection, f"projection:{label(self._projection)}", text)
+            await page(self._connection, store.page_matter(self._projection), text, lasting=True)
 
     async def _commit_rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
         incoming = [Incoming(r["stream"], r["version"], r["type"], _from_store(r)) for r in rows]

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
+from services.kernel.paging import all_clear
 from services.kernel.postgres import Connection, Pool, queries
 from services.kernel.topic_identity import TopicIdentity
 from services.projections.errors import ZombieError
@@ -33,6 +34,7 @@ async def begin(
         [identity.topic_ids[topic] for topic, _ in known],
     )
     await connection.execute(SQL["unstop"], projection.name, projection.version)
+    await all_clear(connection, [page_matter(projection)])
     rows = await connection.fetch(
         SQL["checkpoints"], projection.name, projection.version, list(identity.topic_ids)
     )
@@ -83,6 +85,11 @@ async def count_unknown(connection: Connection, projection: Projection, types: C
     await connection.execute(
         SQL["unknown"], projection.name, projection.version, list(types), list(types.values())
     )
+
+
+def page_matter(projection: Projection) -> str:
+    """What a stopped projection is paged as."""
+    return f"projection:{label(projection)}"
 
 
 async def note_stop(connection: Connection, projection: Projection, place: str, error: str) -> None:

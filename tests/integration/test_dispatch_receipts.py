@@ -77,7 +77,7 @@ async def test_rejected_alert_pages_a_person(call, ground, partner):
     await ground.release()
     await ground.replay()
     await call("POST", "/v1/receipts", receipt(ground, state="rejected"), token=partner["token"])
-    assert (await ground.pool.fetchval("select matter from kernel.page")).startswith("dispatch-rejected-")
+    assert (await ground.pool.fetchval("select matter from kernel.page")).startswith("dispatch-rejected:")
 
 
 async def _state(call, partner):

@@ -45,6 +45,11 @@ async def all_clear(connection: Connection, matters: Sequence[str]) -> None:
         log.info("all clear", matter=row["matter"])
 
 
+async def open_texts(connection: Connection, kind: str) -> Mapping[str, str]:
+    """What the open pages of a kind say, by their matter: for callers that look again and again."""
+    return {row["matter"]: row["text"] for row in await connection.fetch(_SQL["open_texts"], kind)}
+
+
 async def open_pages(pool: Pool) -> list[Page]:
     """What is not over, oldest first."""
     rows = await pool.fetch(_SQL["open_pages"])

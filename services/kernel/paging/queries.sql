@@ -12,6 +12,9 @@ where closed_at is null and lasting and matter = any($1::text[]) returning matte
 select page_id, matter, text, opened_at, times, lasting, acknowledged_at, acknowledged_by from kernel.page
 where closed_at is null order by page_id
 
+-- open_texts: what the open pages of a kind say
+select matter, text from kernel.page where closed_at is null and starts_with(matter, $1 || ':') order by matter
+
 -- told: who was told about these pages, in order; the second and later ones are escalations
 select n.page_id, n.person_id, d.name, n.created_at as at, n.sent_at, n.attempts
 from kernel.notice n join kernel.duty d using (person_id)
