@@ -1,7 +1,7 @@
 """Bodies of revisions: opened from events, frozen, sealed with the key of their alert."""
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -12,10 +12,14 @@ from schemas.base import Sealed
 from schemas.commands import Text
 from schemas.events import Appeal
 from schemas.payloads import PersonShown
+from services.cap import SigningKey, sign, write
+from services.dispatch.cap_key import signing_key
+from services.dispatch.cap_message import Originator, appeal_message, cancel_message
 from services.dispatch.domain import (
     DISPLAY_FOR_S,
     Alert,
     DispatchError,
+    Earlier,
     Frame,
     Material,
     Revision,
@@ -51,20 +55,23 @@ class Bodies:
     base_url: str
     case_ref_key: bytes
     fingerprint_key: bytes
+    originator: Originator
+    signing_key: SigningKey
     display_for_s: int = DISPLAY_FOR_S
 
     @classmethod
     def of(cls, settings: Settings) -> "Bodies":
-        """With the keys of these settings."""
+        """With the keys of these settings. Raises CapKeyError for a signing key that cannot be used."""
         master = settings.master_key_bytes
         keys = derive(master, "case-ref"), derive(master, "fingerprint")
-        return cls(settings.base_url, *keys, settings.display_for_s)
+        originator = Originator(settings.cap_sender_id, settings.cap_sender_name, settings.zone)
+        return cls(settings.base_url, *keys, originator, signing_key(settings), settings.display_for_s)
 
-    def frame(self, alert: Alert, issued_at: Any, now: Any) -> Frame:
+    def frame(self, alert: Alert, issued_at: Any, now: Any, earlier: Iterable[Earlier] = ()) -> Frame:
         """What surrounds the content. The case's reference is opaque: it leads nobody to the case."""
         digest = blind(self.case_ref_key, str(alert.case_id))[:12]
         case_ref = base64.urlsafe_b64encode(digest).decode()
-        return Frame(self.base_url, case_ref, issued_at, now, self.display_for_s)
+        return Frame(self.base_url, case_ref, issued_at, now, self.display_for_s, tuple(earlier))
 
     def fingerprint(self, alert: Alert, material: Material | None) -> bytes | None:
         """Equal when two revisions say the same."""
@@ -77,7 +84,10 @@ class Bodies:
 
     def withdrawal(self, revision: Revision, message_format: str) -> Row:
         """Clear: it identifies nobody, and must still be there when the key is gone."""
-        body = message(revision, None, None)
+        if message_format == "cap":
+            body = sign(write(cancel_message(revision, self.originator)), self.signing_key)
+        else:
+            body = message(revision, None, None)
         return Row(withdrawal_variant(message_format), None, body.decode())
 
     def source(self, revision: Revision, material: Material, key: bytes) -> Row:
@@ -86,7 +96,12 @@ class Bodies:
 
     def form(self, revision: Revision, material: Material, variant: Variant, key: bytes) -> Row:
         """One form of the content, sealed as the text that is signed and sent."""
-        return _sealed(revision, variant.name, message(revision, material, variant).decode(), key)
+        if variant.format == "cap":
+            said = appeal_message(revision, material, variant, self.originator)
+            body = sign(write(said), self.signing_key)
+        else:
+            body = message(revision, material, variant)
+        return _sealed(revision, variant.name, body.decode(), key)
 
 
 def _sealed(revision: Revision, variant: str, value: Any, key: bytes) -> Row:

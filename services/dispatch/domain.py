@@ -1,7 +1,7 @@
 """Who gets an alert, in what form, and what it says. Pure: the same input gives the same deliveries and bytes."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum, auto
 from typing import Literal
@@ -99,6 +99,13 @@ class Variant:
         return f"{self.format}.{self.content}.{'+'.join(self.languages)}.{self.audience.value}"
 
 
+ALL_LANGUAGES = ("all",)
+"""A CAP message holds all languages of its campaign: every recipient of a form gets the same."""
+
+CAP_FULL = Variant("cap", "full", ALL_LANGUAGES, Audience.DISPLAY)
+"""What CAP partners get and the public feeds show."""
+
+
 @dataclass(frozen=True, slots=True)
 class Planned:
     """One delivery to be made."""
@@ -128,6 +135,16 @@ class Frame:
     issued_at: datetime
     now: datetime
     display_for_s: int = DISPLAY_FOR_S
+    earlier: tuple["Earlier", ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """A CAP message of an earlier revision that somebody may still show: its number, form and moment."""
+
+    number: int
+    variant: str
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,9 +272,20 @@ def withdrawal_of(recipient: Recipient) -> Planned:
 
 def variant_of(recipient: Recipient) -> Variant:
     """The form in which this recipient gets an appeal or a standby."""
-    return Variant(
-        recipient.format, recipient.content, tuple(sorted(set(recipient.languages))), recipient.audience
-    )
+    languages = ALL_LANGUAGES if recipient.format == "cap" else tuple(sorted(set(recipient.languages)))
+    return Variant(recipient.format, recipient.content, languages, recipient.audience)
+
+
+def variants_for(alert: Alert, recipients: Iterable[Recipient]) -> set[Variant]:
+    """Every form of an alert that is wanted: by recipients, behind the links of CAP partners, and in the feeds."""
+    wanted = {variant_of(one.recipient) for one in addressed(alert, recipients)}
+    linked = {replace(one, content="full") for one in wanted if one.format == "cap"}
+    return wanted | linked | ({CAP_FULL} if is_public(alert) else set())
+
+
+def is_public(alert: Alert) -> bool:
+    """Whether the public feeds show it."""
+    return alert.mode is Mode.ACTUAL and alert.kind in (AlertKind.PUBLIC, AlertKind.CHILD_ALERT)
 
 
 def appeal_content(revision: int) -> Content:

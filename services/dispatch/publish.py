@@ -15,18 +15,20 @@ from schemas.events import AlertFact, AlertIssued, AlertUpdated, AlertWithdrawn
 from schemas.vocabulary import AlertKind, Audience, Mode
 from services.dispatch.bodies import Bodies, KeysAwayError, Row
 from services.dispatch.domain import (
+    CAP_FULL,
     Alert,
     Content,
+    Earlier,
     Known,
     Material,
     Planned,
     Recipient,
     Revision,
     Verdict,
-    addressed,
+    is_public,
     is_stopped,
     plan,
-    variant_of,
+    variants_for,
     verdict,
     withdrawal_of,
 )
@@ -193,8 +195,10 @@ class Publisher:
             if recipient is None:
                 return False
             alert = alert_of(row)
-            frame = self.bodies.frame(alert, row["issued_at"], await connection.fetchval(_SQL["moment"]))
-            revision = Revision(alert, row["head_revision"], "withdrawn", dark=False, frame=frame)
+            now, number = await connection.fetchval(_SQL["moment"]), row["head_revision"]
+            messages = await earlier(connection, alert.alert_id, number)
+            frame = self.bodies.frame(alert, row["issued_at"], now, messages)
+            revision = Revision(alert, number, "withdrawn", dark=False, frame=frame)
             await _deliver(connection, revision, [withdrawal_of(recipient)])
             await _keep(connection, revision, [self.bodies.withdrawal(revision, recipient.format)])
             return True
@@ -228,7 +232,8 @@ class Publisher:
         content: Content = "issued" if known is None else publication.content
         # A withdrawal says what the alert was, not what somebody thinks that it was.
         whole = alert_of(row) if row and content == "withdrawn" else alert
-        frame = self.bodies.frame(whole, row["issued_at"] if row else now, now)
+        messages = await earlier(connection, alert.alert_id, number)
+        frame = self.bodies.frame(whole, row["issued_at"] if row else now, now, messages)
         return Revision(whole, number, content, decision is Verdict.DARK, frame)
 
     def _rows(
@@ -241,11 +246,15 @@ class Publisher:
         """Every form that a recipient may want, also one that becomes active later; nothing for what stays dark."""
         if revision.dark:
             return []
-        formats = sorted({recipient.format for recipient in recipients})
-        rows = [self.bodies.withdrawal(revision, one) for one in formats]
+        formats = {recipient.format for recipient in recipients}
+        if revision.content == "withdrawn" and is_public(revision.alert):
+            formats.add("cap")
+        if not revision.frame.earlier:
+            formats.discard("cap")  # there is nothing yet that a Cancel could refer to
+        rows = [self.bodies.withdrawal(revision, one) for one in sorted(formats)]
         if revision.content == "withdrawn" or material is None or key is None:
             return rows
-        variants = {variant_of(a.recipient) for a in addressed(revision.alert, recipients)}
+        variants = variants_for(revision.alert, recipients)
         rows.append(self.bodies.source(revision, material, key))
         return rows + [
             self.bodies.form(revision, material, variant, key)
@@ -305,6 +314,7 @@ async def _record(
         expires,
         publication.cause_id,
         fingerprint,
+        revision.frame.now,
     )
 
 
@@ -330,6 +340,12 @@ async def _deliver(connection: Connection, revision: Revision, planned: Sequence
     withdrawals = [p.content == "withdrawn" for p in planned]
     await connection.execute(_SQL["lanes_due"], alert_id, to, withdrawals)
     await connection.execute(f"notify {LANE_CHANNEL}")
+
+
+async def earlier(connection: Connection, alert_id: UUID, number: int) -> list[Earlier]:
+    """The CAP messages of the revisions before this one."""
+    rows = await connection.fetch(_SQL["earlier"], alert_id, number, CAP_FULL.name)
+    return [Earlier(row["revision"], row["variant"], row["created_at"]) for row in rows]
 
 
 def delivery_id(alert_id: UUID, recipient: UUID, revision: int) -> UUID:

@@ -30,8 +30,16 @@ where alert_id = $1
 update dispatch.alert set case_version = greatest(case_version, $2) where alert_id = $1
 
 -- revision_insert: a revision
-insert into dispatch.alert_revision (alert_id, revision, content, reason, expires_at, cause_id, fingerprint)
-values ($1, $2, $3, $4, $5, $6, $7)
+insert into dispatch.alert_revision (alert_id, revision, content, reason, expires_at, cause_id, fingerprint,
+    created_at)
+values ($1, $2, $3, $4, $5, $6, $7, $8)
+
+-- earlier: the CAP messages of earlier revisions; one without any is named as if it had the usual form, since a
+-- reference too many cancels nothing, and one too few leaves a child on a screen
+select r.revision, r.created_at, coalesce(b.variant, $3) as variant
+from dispatch.alert_revision r left join dispatch.body b on b.alert_id = r.alert_id and b.revision = r.revision
+    and b.variant like 'cap.%' and b.variant <> 'cap.withdrawn'
+where r.alert_id = $1 and r.revision < $2 and r.content <> 'withdrawn' order by r.revision, variant
 
 -- body_insert: frozen bytes of a revision
 insert into dispatch.body (alert_id, revision, variant, box, clear) values ($1, $2, $3, $4, $5)
@@ -208,7 +216,8 @@ select b.alert_id, b.variant from dispatch.body b
 join dispatch.alert a on a.alert_id = b.alert_id and a.head_revision = b.revision where b.alert_id = any($1::uuid[])
 
 -- sources: the sealed content of the newest revision of these alerts
-select a.*, b.box from dispatch.alert a
+select a.*, r.created_at as revised_at, b.box from dispatch.alert a
+join dispatch.alert_revision r on r.alert_id = a.alert_id and r.revision = a.head_revision
 join dispatch.body b on b.alert_id = a.alert_id and b.revision = a.head_revision and b.variant = 'source'
 where a.alert_id = any($1::uuid[]) order by a.alert_id
 
@@ -230,7 +239,8 @@ select revision, state, count(*) as count from dispatch.delivery where alert_id 
 
 -- deliveries: what went where, newest first
 select d.*, coalesce((select jsonb_agg(jsonb_build_object('at', t.started_at, 'status', t.status,
-    'error_class', t.error_class) order by t.attempt_id) from dispatch.attempt t where t.delivery_id = d.delivery_id),
+    'error_class', t.error_class, 'took_ms', round(extract(epoch from t.ended_at - t.started_at) * 1000))
+    order by t.attempt_id) from dispatch.attempt t where t.delivery_id = d.delivery_id),
     '[]') as tries
 from dispatch.delivery d
 where ($1::uuid is null or d.alert_id = $1) and ($2::uuid is null or d.recipient_id = $2)

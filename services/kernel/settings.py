@@ -77,6 +77,12 @@ class Settings(BaseSettings):
     """How long a partner may show an alert without hearing from us again."""
     renew_every_s: Annotated[float, Field(gt=0, le=3600)] = 300.0
     """How often each partner with an active alert is told that it may go on showing it."""
+    cap_sender: Annotated[str, Field(pattern=r"^[^\s,<&]+$", max_length=200)] | None = None
+    """Who signs CAP messages, as others refer to them; by default zoeklicht@ and the host of the public URL."""
+    cap_sender_name: Annotated[str, Field(min_length=1, max_length=200)] = "116 000"
+    """The same, for people."""
+    cap_key_file: Path | None = None
+    """A private key and its certificate in PEM, which sign CAP messages; by default derived from the master key."""
     standby_linger_s: Annotated[float, Field(ge=0, le=3600)] = 600.0
     """A case must stay not worrying this long before its standby alert is withdrawn."""
     smtp_url: SecretStr | None = None
@@ -202,6 +208,11 @@ class Settings(BaseSettings):
     def base_url(self) -> str:
         """How others reach this installation."""
         return self.public_url or f"http://{self.host}:{self.port}"
+
+    @property
+    def cap_sender_id(self) -> str:
+        """The sender of CAP messages."""
+        return self.cap_sender or f"zoeklicht@{urlsplit(self.base_url).hostname}"
 
     def topic(self, name: str) -> str:
         """The topic's name in this installation."""

@@ -49,7 +49,6 @@ async def test_new_partner_is_unverified_with_secret_token_and_a_ping_that_is_du
 @pytest.mark.parametrize(
     ("changes", "rule"),
     [
-        ({"format": "cap"}, "partner-format"),
         ({"url": "http://203.0.113.9/hook"}, "partner-url"),
         ({"areas": ["nowhere:1"]}, "partner-areas"),
     ],
