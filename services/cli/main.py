@@ -123,6 +123,37 @@ def criteria_resume(
     _do(lambda: upkeep.criteria_resume(data, case))
 
 
+@criteria_app.command("explain")
+def criteria_explain(
+    case: Annotated[str, typer.Argument(help="The id of the case, or its number.")],
+    rules: Annotated[
+        str | None, typer.Option(help="The version of the rules; by default the one that acts.")
+    ] = None,
+    language: Annotated[
+        Literal["nl", "fr", "de", "en"], typer.Option(help="The language of criteria and questions.")
+    ] = "en",
+    form: Annotated[Literal["table", "json"], typer.Option("--format", help="How to write it.")] = "table",
+    data: DataOption = DEFAULT_DATA,
+) -> None:
+    """Show why a case is worrying or not: findings with their evidence, open questions, what changed when."""
+    from services.cli import rules as by_rules
+
+    _do(lambda: by_rules.explain(data, case, rules, language, form))
+
+
+@criteria_app.command("compare")
+def criteria_compare(
+    before: Annotated[str, typer.Option("--from", help="A version of the rules.")],
+    after: Annotated[str, typer.Option("--to", help="Another version.")],
+    form: Annotated[Literal["table", "json"], typer.Option("--format", help="How to write it.")] = "table",
+    data: DataOption = DEFAULT_DATA,
+) -> None:
+    """Show which cases of the history other rules would have judged otherwise, and why. Changes nothing."""
+    from services.cli import rules as by_rules
+
+    _do(lambda: by_rules.compare(data, before, after, form))
+
+
 @app.command(rich_help_panel="Services, one process each")
 def dispatch() -> None:
     """Plan alerts and deliveries."""
@@ -265,6 +296,47 @@ def partner_sim(
     from services.simulation.partner_sim import simulate
 
     _do(lambda: simulate(Place(data).access_file, count, port))
+
+
+@app.command("partner-kit")
+def partner_kit(
+    url: Annotated[str, typer.Argument(help="Where the receiver takes messages.")],
+    *,
+    secret: Annotated[
+        str | None,
+        typer.Option(
+            envvar="ZOEKLICHT_SECRET", help="The whsec_… it verifies with; without, one is made and told."
+        ),
+    ] = None,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            envvar="ZOEKLICHT_TOKEN", help="The token its receipts must carry; without, any will do."
+        ),
+    ] = None,
+    state_url: Annotated[
+        str | None,
+        typer.Option(
+            help='A page that answers {"alerts": [{"alert_id", "revision"}]}; without, receipts tell.'
+        ),
+    ] = None,
+    listen: Annotated[str, typer.Option(help="HOST:PORT where the kit takes receipts.")] = "127.0.0.1:0",
+    receipts_url: Annotated[
+        str | None, typer.Option(help="How the receiver reaches it, when that is another address.")
+    ] = None,
+    restart: Annotated[
+        str | None, typer.Option(help="A command that restarts the receiver, to see what it remembers.")
+    ] = None,
+    timeout: Annotated[
+        float, typer.Option(min=0.1, max=60, help="Seconds after which the sender gives up.")
+    ] = 10.0,
+    form: Annotated[Literal["table", "json"], typer.Option("--format", help="How to write it.")] = "table",
+) -> None:
+    """Test a partner's receiver with exercise alerts about nobody; exit 1 when a check fails."""
+    from services.partnerkit.kit import Wish, run
+
+    wish = Wish(url, secret, token, state_url, listen, receipts_url, restart, timeout)
+    _do(lambda: run(wish, form))
 
 
 def main() -> None:
