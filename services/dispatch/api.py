@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Query
 from fastapi.responses import Response
 
 from schemas.commands import ChangePartner, NewPartner, Receipt
-from services.dispatch import deliveries, partners, receipts
+from services.dispatch import deliveries, health, partners, receipts, replay
 from services.dispatch.desk import Answer, DispatchDeps, once, once_done
 from services.dispatch.publish import Publisher
 from services.dispatch.reconcile import reconcile_now
@@ -34,6 +34,7 @@ def router(deps: DispatchDeps) -> APIRouter:
     routes = APIRouter()
     _partners(routes, deps)
     _deliveries(routes, deps)
+    _replays(routes, deps)
     _partner_side(routes, deps)
     _parked(routes, deps)
     return routes
@@ -68,6 +69,12 @@ def _partners(routes: APIRouter, deps: DispatchDeps) -> None:
     async def rotate(partner_id: UUID, _caller: Admin, key: Key) -> Response:
         return _json(*await once(deps, key, lambda c: partners.rotate(deps, c, partner_id)))
 
+    @routes.get("/v1/partners/{partner_id}/health", summary="How a recipient is doing")
+    async def health_of(
+        partner_id: UUID, _caller: Staff, hours: Annotated[int, Query(ge=1, le=720)] = 24
+    ) -> Response:
+        return _json(200, await health.health(deps, partner_id, hours))
+
     @routes.post("/v1/partners/{partner_id}/ping", status_code=202, summary="Ping a recipient at once")
     async def ping(partner_id: UUID, _caller: Admin, key: Key) -> Response:
         return _json(*await once(deps, key, lambda c: partners.ping(c, partner_id)))
@@ -98,11 +105,29 @@ def _deliveries(routes: APIRouter, deps: DispatchDeps) -> None:
         wanted = {"alert": alert, "recipient": recipient, "state": state}
         return _json(200, await deliveries.listed(deps, wanted, cursor, limit))
 
+    @routes.get("/v1/may-still-show", summary="Who may still show a child that was found")
+    async def may_still_show(
+        _caller: Staff, alert: UUID | None = None, recipient: UUID | None = None
+    ) -> Response:
+        return _json(200, await health.may_still_show(deps, alert, recipient))
+
+
+def _replays(routes: APIRouter, deps: DispatchDeps) -> None:
     @routes.post(
         "/v1/deliveries/{delivery_id}/replay", status_code=202, summary="Send the newest revision again"
     )
-    async def replay(delivery_id: UUID, _caller: Lead, key: Key) -> Response:
-        return _json(*await once(deps, key, lambda c: deliveries.replay(c, delivery_id)))
+    async def one(delivery_id: UUID, _caller: Lead, key: Key) -> Response:
+        return _json(*await once(deps, key, lambda c: replay.of_delivery(c, delivery_id)))
+
+    @routes.post("/v1/alerts/{alert_id}/replay", status_code=202, summary="Send an alert to everybody again")
+    async def of_alert(alert_id: UUID, _caller: Lead, key: Key) -> Response:
+        return _json(*await once(deps, key, lambda c: replay.of_alert(c, alert_id)))
+
+    @routes.post(
+        "/v1/partners/{partner_id}/replay", status_code=202, summary="Send a recipient what is lit again"
+    )
+    async def of_partner(partner_id: UUID, _caller: Lead, key: Key) -> Response:
+        return _json(*await once(deps, key, lambda c: replay.of_recipient(c, partner_id)))
 
 
 def _partner_side(routes: APIRouter, deps: DispatchDeps) -> None:

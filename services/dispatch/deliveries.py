@@ -1,4 +1,4 @@
-"""What went where, each attempt, and sending the newest revision once more."""
+"""What went where, and each attempt; no body, no answer, nobody's identity."""
 
 import base64
 import binascii
@@ -9,12 +9,9 @@ from uuid import UUID
 
 import orjson
 
-from services.dispatch.desk import Answer, DispatchDeps
-from services.dispatch.domain import is_stopped
-from services.dispatch.publish import LANE_CHANNEL, alert_of
-from services.eventlog.store import stopped
-from services.kernel.postgres import Connection, queries
-from services.kernel.problems import ConflictError, InvalidError, NotFoundError
+from services.dispatch.desk import DispatchDeps
+from services.kernel.postgres import queries
+from services.kernel.problems import InvalidError, NotFoundError
 
 _SQL = queries("services.dispatch")
 
@@ -77,42 +74,3 @@ def _opened(cursor: str) -> tuple[datetime, UUID]:
         return datetime.fromisoformat(moment), UUID(last)
     except (ValueError, binascii.Error) as error:
         raise InvalidError("cursor", "cursor: take next_cursor from an earlier answer as it is") from error
-
-
-async def replay(connection: Connection, delivery: UUID) -> Answer:
-    """Sends the newest revision of a lane once more, under the same id. Raises ConflictError for anything else."""
-    place = await connection.fetchrow(_SQL["delivery_lane"], delivery)
-    if place is None:
-        raise NotFoundError("delivery", "there is no such delivery; GET /v1/deliveries lists them")
-    to = [place["recipient_id"]]
-    await connection.execute(_SQL["recipients_stay"])
-    alert_row = await connection.fetchrow(_SQL["alert_shared"], place["alert_id"])
-    await connection.fetch(_SQL["lanes_lock"], place["alert_id"], to)
-    row = await connection.fetchrow(_SQL["delivery_head"], delivery)
-    withdrawal = row["content"] == "withdrawn"
-    if row["revision"] != row["head"]:
-        raise ConflictError(
-            "not-head",
-            "a newer revision went to this recipient: replay that one; an older one is never sent again",
-        )
-    if not withdrawal:
-        await _may_show(connection, alert_row, row)
-    await connection.execute(_SQL["delivery_again"], delivery)
-    await connection.execute(_SQL["lanes_due"], place["alert_id"], to, [withdrawal])
-    await connection.execute(f"notify {LANE_CHANNEL}")
-    return 202, {"delivery_id": str(delivery), "state": "pending"}
-
-
-async def _may_show(connection: Connection, alert_row: Any, row: Any) -> None:
-    one = alert_of(alert_row)
-    stops = await stopped(connection, [i for i in (one.campaign_id, one.case_id) if i])
-    over = alert_row["withdrawn"] or alert_row["expired"] or row["state"] in ("superseded", "expired")
-    if over or is_stopped(one, stops):
-        raise ConflictError(
-            "alert-over", "this alert is over or was never to be shown: nothing is sent again"
-        )
-    if row["recipient_state"] != "active":
-        raise ConflictError(
-            "recipient-not-active",
-            "the recipient is paused or unverified: ping it first, it then gets the alert",
-        )

@@ -41,6 +41,7 @@ from services.kernel.problems import GoneError, NotFoundError
 from services.kernel.vault import key_name
 
 _SQL = queries("services.dispatch")
+_WATCHING = queries("services.dispatch", "watching.sql")
 log = structlog.get_logger()
 
 
@@ -95,6 +96,7 @@ async def digest(deps: DispatchDeps, recipient_id: UUID) -> tuple[bytes, Mapping
     recipient = await deps.pool.fetchrow(_SQL["partner_signing"], recipient_id)
     if recipient is None:
         raise NotFoundError("partner", "this token belongs to no partner any more; ask for a new one")
+    await deps.pool.execute(_WATCHING["polled"], recipient_id)
     now: datetime = await deps.pool.fetchval(_SQL["moment"])
     rows = (
         await deps.pool.fetch(_SQL["partner_alerts"], recipient_id) if recipient["state"] == "active" else []

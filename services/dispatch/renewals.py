@@ -26,7 +26,7 @@ from services.dispatch.transport import Transport, TransportError
 from services.kernel.clock import Clock, SystemClock
 from services.kernel.errors import ZoeklichtError
 from services.kernel.ids import new_id
-from services.kernel.paging import page
+from services.kernel.paging import all_clear, page
 from services.kernel.postgres import Connection, Pool, in_transaction, queries
 from services.kernel.settings import Settings
 
@@ -115,11 +115,15 @@ class Renewals:
 async def _record(
     recipient_id: UUID, alerts: int, end: tuple[int | None, str | None], connection: Connection
 ) -> None:
-    failures = await connection.fetchval(_SQL["renewed"], recipient_id, alerts, *end)
+    row = await connection.fetchrow(_SQL["renewed"], recipient_id, alerts, *end)
+    matter, failures = f"renewals-fail:{recipient_id}", row["failures"]
+    if row["before"] >= PAGE_AFTER > failures:
+        await all_clear(connection, [matter])
     if failures >= PAGE_AFTER:
         await page(
             connection,
-            f"renewals-fail:{recipient_id}",
+            matter,
             f"recipient {recipient_id} does not take renewals ({failures} in a row): its displays go dark by themselves"
             " although an alert is active. Call the partner",
+            lasting=True,
         )

@@ -157,10 +157,10 @@ where l.recipient_id = x.recipient_id and l.alert_id = x.alert_id and l.reassert
                   and d.alert_id = l.alert_id and d.state = 'pending')
 
 -- may_still_show: withdrawals that nobody has acknowledged for too long
-select d.alert_id, array_agg(r.name || ' (' || r.contact || ')' order by r.name) as names
-from dispatch.delivery d join dispatch.recipient r using (recipient_id)
-where d.content = 'withdrawn' and d.state in ('pending', 'held') and d.created_at < clock_timestamp() - $1::interval
-group by d.alert_id order by d.alert_id
+select u.alert_id, array_agg(r.name || ' (' || r.contact || ')' order by r.name) as names
+from dispatch.unconfirmed u join dispatch.recipient r using (recipient_id)
+where u.state in ('pending', 'held') and u.since < clock_timestamp() - $1::interval
+group by u.alert_id order by u.alert_id
 
 -- take_pings: handshakes that are due; they come back after a while, should this sender end
 update dispatch.ping p set due_at = clock_timestamp() + $1::interval, attempts = p.attempts + 1
@@ -222,10 +222,11 @@ where not a.withdrawn and (a.expires_at is null or a.expires_at > clock_timestam
   and not exists (select 1 from eventlog.stop s where s.kind = 'campaign' and s.id = a.campaign_id)
 order by a.alert_id
 
--- renewed: how it ended; returns the failures in a row
-update dispatch.renewal set sent_at = clock_timestamp(), alerts = $2, status = $3, error_class = $4,
-    failures = case when $4::text is null then 0 else failures + 1 end
-where recipient_id = $1 returning failures
+-- renewed: how it ended; returns the failures in a row, now and before
+update dispatch.renewal w set sent_at = clock_timestamp(), alerts = $2, status = $3, error_class = $4,
+    failures = case when $4::text is null then 0 else w.failures + 1 end
+from (select recipient_id, failures from dispatch.renewal where recipient_id = $1 for update) b
+where w.recipient_id = b.recipient_id returning w.failures, b.failures as before
 
 -- impatient: the server ends this transaction when its client falls silent for so long
 select set_config('idle_in_transaction_session_timeout', '2s', true)

@@ -10,6 +10,7 @@ from dispatch_http import PARTNER, become_active, client_of
 
 from services.dispatch import signing
 from services.dispatch.campaigns import campaign_alert
+from services.dispatch.reconcile import reconcile_all
 from services.eventlog.store import delivery_stream, read_stream
 from services.kernel.auth import Role
 
@@ -113,6 +114,7 @@ async def test_digest_forgets_an_alert_as_soon_as_the_store_stops_it(call, groun
     assert await _state(call, partner) == []
     await call("PATCH", path, {"paused": False})
     await become_active(ground.pool, partner)
+    await reconcile_all(ground.publisher)
     assert len(await _state(call, partner)) == 1
     await ground.end()
     assert await _state(call, partner) == []

@@ -400,6 +400,7 @@ async def test_unacknowledged_withdrawal_pages_with_names(ground, pool):
     """After five minutes a person gets the list of those who may still show the child, once."""
     recipient = await ground.recipient(f"http://127.0.0.1:{free_port()}/hook")
     alert = await ground.alert([recipient])
+    await pool.execute("update dispatch.delivery set attempts = 1")
     await ground.revise(alert, "withdrawn")
     await page_late_withdrawals(pool)
     assert await ground.matters() == []
