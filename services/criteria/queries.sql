@@ -60,3 +60,12 @@ delete from criteria.parked where case_id = $1
 select case_id, min(parked_at) as since, count(*) as messages,
     (array_agg(error_class order by parked_id))[1] as error_class
 from criteria.parked group by case_id order by since
+
+-- known_cases: cases after one, in order of their ids
+select case_id from criteria.case_state where $1::uuid is null or case_id > $1 order by case_id limit $2
+
+-- count_cases: how many cases are known
+select count(*) from criteria.case_state
+
+-- case_of_number: the case with this number
+select case_id from criteria.case_state where state ->> 'case_number' = $1 order by changed_at desc limit 1

@@ -189,3 +189,19 @@ async def unpark(connection: Connection, case_id: UUID) -> None:
 async def quarantined(source: Pool | Connection) -> list[Quarantine]:
     """Every case in quarantine, the oldest first."""
     return [Quarantine(**dict(row)) for row in await source.fetch(_SQL["parked"])]
+
+
+async def known_cases(source: Pool | Connection, after: UUID | None, limit: int) -> list[UUID]:
+    """The next cases by their ids."""
+    return [row["case_id"] for row in await source.fetch(_SQL["known_cases"], after, limit)]
+
+
+async def count_cases(source: Pool | Connection) -> int:
+    """How many cases are known."""
+    return int(await source.fetchval(_SQL["count_cases"]))
+
+
+async def case_of_number(source: Pool | Connection, number: str) -> UUID | None:
+    """The case with this number, once criteria has seen it."""
+    found: UUID | None = await source.fetchval(_SQL["case_of_number"], number)
+    return found

@@ -35,6 +35,9 @@ select kind, id, version from eventlog.stop where id = any($1::uuid[])
 -- read_stream: the events of one stream after a version
 select * from eventlog.events where stream = $1 and version > $2 order by version limit $3
 
+-- read_streams: the events of these streams, each in order
+select * from eventlog.events where stream = any($1::text[]) order by stream, version
+
 -- read_subject: every event of one case in order of appending, as known at a moment
 select * from eventlog.events where subject = $1 and ($2::timestamptz is null or recorded_time <= $2)
 order by position

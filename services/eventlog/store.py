@@ -214,6 +214,14 @@ async def read_stream(
     return [recorded(row) for row in await source.fetch(_SQL["read_stream"], stream, after, limit)]
 
 
+async def read_streams(source: Pool | Connection, streams: Sequence[str]) -> dict[str, list[Recorded]]:
+    """The events of each of these streams, in order; one of an unknown type says nothing."""
+    found: dict[str, list[Recorded]] = {}
+    for row in await source.fetch(_SQL["read_streams"], list(streams)):
+        found.setdefault(row["stream"], []).append(tolerated(row))
+    return found
+
+
 async def read_case(source: Pool | Connection, case_id: UUID, at: datetime | None = None) -> list[Recorded]:
     """Every event about a case, of every stream, in order of appending; with `at`, those known at that moment.
 

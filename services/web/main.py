@@ -11,6 +11,7 @@ import structlog
 import uvicorn
 from fastapi import APIRouter
 
+from services.criteria import api as criteria
 from services.dispatch import api as dispatch
 from services.dispatch.desk import DispatchDeps
 from services.intake import api as intake
@@ -60,6 +61,7 @@ async def _routers(settings: Settings, stack: AsyncExitStack) -> list[APIRouter]
             )
         ),
         dispatch.router(DispatchDeps(await _pool(stack, main, "dispatch", size), vault, settings)),
+        criteria.router(criteria.deps_of(await _pool(stack, main, "criteria", 2), settings)),
         paging.router(paging.PagingDeps(await _pool(stack, main, "paging", 2), settings)),
         projections.router(
             projections.ProjectionsDeps(await _pool(stack, main, "projections", size), settings)
