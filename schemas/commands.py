@@ -295,6 +295,8 @@ class Text(Strict):
 
 Areas = Annotated[list[ShortText], Field(min_length=1, max_length=600)]
 Texts = dict[Language, Text]
+MediaIds = Annotated[list[UUID], Field(max_length=20)]
+"""Photos of children who are missing in the case, in the order in which they are shown."""
 
 
 class RequestCampaign(Strict):
@@ -306,6 +308,7 @@ class RequestCampaign(Strict):
     expires_at: Instant | None = None
     consents: Annotated[list[GiveConsent], Field(max_length=20)] = []
     texts: Texts | None = None
+    media: MediaIds = []
 
 
 class ReleaseCampaign(Strict):
@@ -318,6 +321,7 @@ class UpdateCampaign(Strict):
     areas: Areas | None = None
     languages: Annotated[list[Language], Field(max_length=4)] | None = None
     texts: Texts | None = None
+    media: MediaIds | None = None
     reason: LongText
 
 

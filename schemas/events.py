@@ -126,10 +126,25 @@ class Person(Strict):
 
 
 class Media(Strict):
-    """A picture of an appeal."""
+    """A photo of an appeal. `link` seals the unguessable part of its address, with the child's key."""
 
     media_id: UUID
     child_id: UUID
+    type: str = "image/jpeg"
+    width: int = 0
+    height: int = 0
+    link: Sealed | None = None
+
+
+class Rendering(Strict):
+    """A picture drawn from an appeal: photos, headline, 116 000. `link` as of a photo, with the case's key."""
+
+    rel: Literal["poster", "screen"]
+    language: Language
+    type: str
+    width: int
+    height: int
+    link: Sealed
 
 
 class Appeal(Strict):
@@ -144,6 +159,7 @@ class Appeal(Strict):
     own_texts: bool = False
     """The texts were written by a person, not made from the policy's templates."""
     media: tuple[Media, ...] = ()
+    renderings: tuple[Rendering, ...] = ()
 
 
 # ── case-<id> ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -275,6 +291,20 @@ class NoteAdded(EventData):
 
     TYPE = "case.note_added.v1"
     text: Sealed
+
+
+class PhotoAdded(EventData):
+    """A photo of a child. It is kept sealed elsewhere; `size` and `sha256` are those of the sealed bytes."""
+
+    TYPE = "case.photo_added.v1"
+    media_id: UUID
+    child: int
+    child_id: UUID
+    type: str
+    width: int
+    height: int
+    size: int
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 # ── campaign-<id> ───────────────────────────────────────────────────────────────────────────────────────────

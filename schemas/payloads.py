@@ -20,13 +20,14 @@ class PersonShown(Strict):
 
 
 class MediaShown(Strict):
-    """A picture to show."""
+    """A picture to show. `language` of what is written on it; a photo has none."""
 
     rel: Literal["poster", "screen", "photo"]
     url: str
     type: str
     width: int
     height: int
+    language: Language | None = None
 
 
 class AlertBody(Strict):

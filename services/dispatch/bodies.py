@@ -11,7 +11,7 @@ import orjson
 from schemas.base import Sealed
 from schemas.commands import Text
 from schemas.events import Appeal
-from schemas.payloads import PersonShown
+from schemas.payloads import MediaShown, PersonShown
 from services.cap import SigningKey, sign, write
 from services.dispatch.cap_key import signing_key
 from services.dispatch.cap_message import Originator, appeal_message, cancel_message
@@ -134,6 +134,8 @@ async def open_appeal(vault: Vault, event: Recorded, appeal: Appeal) -> Material
     A child whose key was destroyed is left out. None: nobody and nothing is left that could be shown.
     """
     boxes = {f"persons.{i}.portrait": person.portrait for i, person in enumerate(appeal.persons)}
+    pictures = _pictures(appeal)
+    boxes |= {place: link for place, (link, _) in pictures.items()}
     if appeal.texts is not None:
         boxes["texts"] = appeal.texts
     keys = await find_keys(vault, [box.key for box in boxes.values()])
@@ -148,7 +150,27 @@ async def open_appeal(vault: Vault, event: Recorded, appeal: Appeal) -> Material
     if appeal.persons and not persons:
         return None
     texts = {language: Text.model_validate(text) for language, text in opened.get("texts", {}).items()}
-    return Material.model_validate({"texts": texts or None, "persons": persons})
+    media = [
+        shown.model_copy(update={"url": f"/media/{opened[place]}{shown.url}"})
+        for place, (_, shown) in pictures.items()
+        if place in opened
+    ]
+    return Material(texts=texts or None, persons=tuple(persons), media=tuple(media))
+
+
+def _pictures(appeal: Appeal) -> dict[str, tuple[Sealed, MediaShown]]:
+    """Each picture by its place in the appeal: its sealed link, and how it is shown; of its address only the end."""
+    found = {}
+    for i, photo in enumerate(appeal.media):
+        if photo.link is not None:
+            shown = MediaShown(
+                rel="photo", url=".jpg", type=photo.type, width=photo.width, height=photo.height
+            )
+            found[f"media.{i}.link"] = photo.link, shown
+    for i, sheet in enumerate(appeal.renderings):
+        shown = MediaShown(**sheet.model_dump(exclude={"link"}), url=".png")
+        found[f"renderings.{i}.link"] = sheet.link, shown
+    return found
 
 
 def _persons(opened: Mapping[str, Any], count: int) -> Sequence[PersonShown]:

@@ -15,7 +15,7 @@ from services.cap import Area, Info, Message, Reference, Resource, Value
 from services.cap.model import MsgType
 from services.cap.times import to_the_second
 from services.dispatch.cap_words import EXERCISE, OVER, WORDS, Words
-from services.dispatch.domain import CAP_FULL, Earlier, Material, Revision, Variant
+from services.dispatch.domain import CAP_FULL, Earlier, Frame, Material, Revision, Variant, pictures
 from services.geography.names import geocodes_of, name_of
 from services.geography.outlines import outline
 
@@ -134,7 +134,7 @@ def _info(
         web=_web(revision, variant),
         contact=CONTACT,
         parameters=tuple(_parameters(revision, material, variant)),
-        resources=tuple(_resources(material, variant)),
+        resources=tuple(_resources(frame, material, variant, language)),
         areas=tuple(_area(code, language) for code in alert.areas),
     )
 
@@ -186,9 +186,9 @@ def _parameters(revision: Revision, material: Material, variant: Variant) -> Ite
         yield from (Value("criterion", criterion) for criterion in material.criteria)
 
 
-def _resources(material: Material, variant: Variant) -> Iterable[Resource]:
+def _resources(frame: Frame, material: Material, variant: Variant, language: Language) -> Iterable[Resource]:
     if variant.content == "full":
-        for media in material.media:
+        for media in pictures(frame, material, {language}):
             yield Resource(resource_desc=media.rel, mime_type=media.type, uri=media.url)
 
 

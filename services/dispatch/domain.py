@@ -1,6 +1,6 @@
 """Who gets an alert, in what form, and what it says. Pure: the same input gives the same deliveries and bytes."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum, auto
@@ -122,6 +122,7 @@ class Material(Strict):
     texts: dict[Language, Text] | None = None
     persons: tuple[PersonShown, ...] = ()
     media: tuple[MediaShown, ...] = ()
+    """Each with the path of its address; the installation's own address comes before it in the body."""
     case_number: str | None = None
     criteria: tuple[str, ...] = ()
 
@@ -331,7 +332,20 @@ def _shown(alert: Alert, frame: Frame, material: Material, variant: Variant) -> 
     texts = material.texts or {}
     # Better in another language than not at all.
     wanted = {language: text for language, text in texts.items() if language in variant.languages} or texts
-    return shown | {"texts": wanted, "persons": list(material.persons), "media": list(material.media)}
+    return shown | {
+        "texts": wanted,
+        "persons": list(material.persons),
+        "media": pictures(frame, material, wanted),
+    }
+
+
+def pictures(frame: Frame, material: Material, languages: Container[Language]) -> list[MediaShown]:
+    """What is shown in these languages, photos in any, at its whole address."""
+    return [
+        one.model_copy(update={"url": f"{frame.base_url}{one.url}"})
+        for one in material.media
+        if one.language is None or one.language in languages
+    ]
 
 
 _TYPES: Mapping[Content, Literal["alert.issued", "alert.updated", "alert.withdrawn"]] = {

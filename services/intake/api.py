@@ -23,8 +23,9 @@ from schemas.commands import (
     UpdateCampaign,
 )
 from services.eventlog.store import Recorded, read_case, read_case_page
-from services.intake import handlers, views
+from services.intake import handlers, photo_api, views
 from services.intake.handlers import Answer, Ask, IntakeDeps
+from services.intake.paths import CampaignId, CaseId
 from services.kernel.audit import looks, note_look
 from services.kernel.auth import EVERYONE_INSIDE, LEADS, STAFF, Principal, Role, require
 from services.kernel.http import Moment, if_match, traceparent
@@ -34,25 +35,6 @@ from services.kernel.problems import NotFoundError
 Cursor = Annotated[
     str | None, Query(pattern=r"^[0-9]{1,18}$", description="`next_cursor` of an earlier answer")
 ]
-
-
-def _uuid(text: str, rule: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError as error:
-        raise NotFoundError(rule, "there is nothing with this id: take it from the list of cases") from error
-
-
-def _case_id(case_id: str) -> UUID:
-    return _uuid(case_id, "no-such-case")
-
-
-def _campaign_id(campaign_id: str) -> UUID:
-    return _uuid(campaign_id, "no-such-campaign")
-
-
-CaseId = Annotated[UUID, Depends(_case_id)]
-CampaignId = Annotated[UUID, Depends(_campaign_id)]
 
 
 def _ask(*roles: Role) -> Any:
@@ -97,6 +79,7 @@ def router(deps: IntakeDeps) -> APIRouter:
     _case_routes(routes, deps)
     _read_routes(routes, deps)
     _campaign_routes(routes, deps)
+    photo_api.add_routes(routes, deps)
     _other_routes(routes, deps)
     return routes
 

@@ -1,7 +1,9 @@
 """The use cases of intake: load, decide, seal, append, each in one transaction under the lock of its case."""
 
-from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, replace
+from asyncio import Future
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from secrets import token_bytes
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -40,6 +42,7 @@ from services.intake.domain.campaign import Campaign
 from services.intake.domain.drafts import Draft
 from services.intake.domain.errors import IntakeError
 from services.intake.domain.identity import identity_of
+from services.intake.domain.media import Gallery
 from services.intake.domain.policy import Policy
 from services.intake.problems import problem
 from services.intake.store import Committed, File
@@ -63,6 +66,8 @@ class IntakeDeps:
     vault: Vault
     settings: Settings
     policy: Policy
+    sheets: dict[UUID, tuple[int, dict[str, Future[bytes]]]] = field(default_factory=dict, compare=False)
+    """Drawn pictures by campaign, with the version they were drawn from; never more than a few."""
 
     @property
     def secret(self) -> bytes:
@@ -139,12 +144,18 @@ async def load(connection: Connection, case_id: UUID) -> File:
 
 
 async def known_of(
-    connection: Connection, deps: IntakeDeps, files: Iterable[File], principal: Principal
+    connection: Connection,
+    deps: IntakeDeps,
+    files: Iterable[File],
+    principal: Principal,
+    media: Sequence[UUID] = (),
 ) -> Known:
-    """What was said in clear, opened for a decision."""
+    """What was said in clear, opened for a decision; and the photos with these ids."""
     children = {c.child_id: c.identity for file in files for c in file.case.children}
     texts = {c.campaign_id: c.texts for file in files for c in file.campaigns.values() if c.texts}
-    names = {at.sealed.key for at in (*children.values(), *texts.values())}
+    links = {c.campaign_id: c.links for file in files for c in file.campaigns.values() if c.links}
+    sealed = [*children.values(), *texts.values(), *(at for one in links.values() for at in one.values())]
+    names = {at.sealed.key for at in sealed}
     keys = await deps.vault.find(sorted(names)) if names else {}
     return Known(
         now=await store.database_now(connection),
@@ -154,6 +165,14 @@ async def known_of(
         role=principal.role,
         identities={child: at.opened(keys) for child, at in children.items()},
         texts={campaign: at.opened(keys) or {} for campaign, at in texts.items()},
+        gallery=Gallery(
+            photos=await store.photos(connection, media) if media else {},
+            links={
+                campaign: {name: link for name, at in one.items() if (link := at.opened(keys)) is not None}
+                for campaign, one in links.items()
+            },
+            seed=token_bytes(32),
+        ),
     )
 
 
@@ -263,7 +282,7 @@ async def request_campaign(deps: IntakeDeps, ask: Ask, case_id: UUID, command: R
     async def work(connection: Connection) -> Answer:
         file = await load(connection, case_id)
         check_match(file, file.case.stream, ask.if_match)
-        known = await known_of(connection, deps, [file], ask.principal)
+        known = await known_of(connection, deps, [file], ask.principal, command.media)
         campaign = campaign_states.initial_state(campaign_id, case_id)
         drafts = campaigns.decide_request(campaign, file.case, command, known)
         committed = await _commit(connection, deps, [file], drafts, ask.cause(file.case.mode))
@@ -276,7 +295,15 @@ async def request_campaign(deps: IntakeDeps, ask: Ask, case_id: UUID, command: R
 Decide = Callable[[Campaign, File, Known], list[Draft]]
 
 
-async def _step(deps: IntakeDeps, ask: Ask, campaign_id: UUID, status: int, decide: Decide) -> Answer:
+async def _step(
+    deps: IntakeDeps,
+    ask: Ask,
+    campaign_id: UUID,
+    status: int,
+    decide: Decide,
+    *,
+    media: Sequence[UUID] = (),
+) -> Answer:
     case_id = await store.case_of(deps.pool, campaign_id)
     if case_id is None:
         raise NotFoundError("no-such-campaign", "there is no campaign with this id: take it from its case")
@@ -285,7 +312,7 @@ async def _step(deps: IntakeDeps, ask: Ask, campaign_id: UUID, status: int, deci
         file = await load(connection, case_id)
         campaign = file.campaigns[campaign_id]
         check_match(file, campaign.stream, ask.if_match)
-        known = await known_of(connection, deps, [file], ask.principal)
+        known = await known_of(connection, deps, [file], ask.principal, media)
         drafts = decide(campaign, file, known)
         await _commit(connection, deps, [file], drafts, ask.cause(file.case.mode))
         after = (await load(connection, case_id)).campaigns[campaign_id]
@@ -325,7 +352,7 @@ async def update(deps: IntakeDeps, ask: Ask, campaign_id: UUID, command: UpdateC
     def decide(campaign: Campaign, file: File, known: Known) -> list[Draft]:
         return campaigns.decide_update(campaign, file.case, command, known)
 
-    return await _step(deps, ask, campaign_id, 200, decide)
+    return await _step(deps, ask, campaign_id, 200, decide, media=command.media or ())
 
 
 async def extend(deps: IntakeDeps, ask: Ask, campaign_id: UUID, command: ExtendCampaign) -> Answer:

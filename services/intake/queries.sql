@@ -65,3 +65,20 @@ where subject = any($1::text[]) and (stream like 'case-%' or stream like 'campai
 
 -- worrying: what the newest assessment of a case says
 select (data->>'worrying')::boolean as worrying from eventlog.events where stream = $1 order by version desc limit 1
+
+-- photo_insert: a sealed photo
+insert into intake.photo (media_id, child_id, type, width, height, digest, box) values ($1, $2, $3, $4, $5, $6, $7)
+
+-- photos: what these photos are
+select media_id, child_id, type, width, height from intake.photo where media_id = any($1::uuid[])
+
+-- photo_boxes: photos, sealed, in this order
+select media_id, child_id, type, digest, box from intake.photo where media_id = any($1::uuid[])
+order by array_position($1::uuid[], media_id)
+
+-- links: addresses of pictures
+insert into intake.media_link (digest, campaign_id, name) select * from unnest($1::bytea[], $2::uuid[], $3::text[])
+on conflict do nothing
+
+-- link: where an address leads
+select campaign_id, name from intake.media_link where digest = $1

@@ -1,5 +1,6 @@
 """What intake keeps beside the log: case numbers, who is in which case, the blind index, timers. And its commits."""
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -26,6 +27,7 @@ from services.intake.domain.campaign import Campaign
 from services.intake.domain.case import Case
 from services.intake.domain.drafts import Draft, Secret
 from services.intake.domain.identity import identifying
+from services.intake.domain.media import Photo, photo_name, sheet_name
 from services.intake.domain.policy import Policy
 from services.intake.sealing import key_names, sealed_event
 from services.kernel.postgres import Connection, Pool, queries
@@ -183,6 +185,7 @@ async def commit(
     await index_children(connection, fingerprints(secret, drafts))
     facts = [(subjects.get(draft.stream, files[0].case.case_id), event.data) for draft, event in events]
     await note_cases(connection, facts)
+    await _note_links(connection, drafts)
     await _set_timers(connection, policy, [data for _, data in facts])
     return Committed(events, versions)
 
@@ -225,6 +228,35 @@ async def note_cases(connection: Connection, facts: Sequence[tuple[UUID, EventDa
     }
     if started:
         await connection.execute(SQL["campaigns"], list(started), list(started.values()))
+
+
+async def photos(connection: Connection, media_ids: Sequence[UUID]) -> dict[UUID, Photo]:
+    """The photos with these ids; those that do not exist are left out."""
+    rows = await connection.fetch(SQL["photos"], media_ids)
+    return {row["media_id"]: Photo(**row) for row in rows}
+
+
+def link_digest(link: str) -> bytes:
+    """What is kept of the unguessable part of a picture's address."""
+    return hashlib.sha256(link.encode()).digest()
+
+
+async def _note_links(connection: Connection, drafts: Iterable[Draft]) -> None:
+    """Lets the addresses that these appeals hand out be found."""
+    found = {}
+    for draft in drafts:
+        appeal, campaign_id = draft.fields.get("appeal") or {}, draft.fields.get("campaign_id")
+        for one in appeal.get("media") or ():
+            found[link_digest(one["link"].value)] = (campaign_id, photo_name(one["media_id"]))
+        for one in appeal.get("renderings") or ():
+            found[link_digest(one["link"].value)] = (campaign_id, sheet_name(one["rel"], one["language"]))
+    if found:
+        await connection.execute(
+            SQL["links"],
+            list(found),
+            [one for one, _ in found.values()],
+            [name for _, name in found.values()],
+        )
 
 
 async def _set_timers(connection: Connection, policy: Policy, facts: Iterable[EventData]) -> None:

@@ -9,6 +9,7 @@ from schemas.events import (
     AlertWithdrawn,
     AssessmentChanged,
     DeliveryDelivered,
+    PhotoAdded,
     ReceiptRecorded,
 )
 from schemas.vocabulary import Audience, ReceiptState
@@ -59,7 +60,7 @@ def case_view(case_id: UUID, events: Sequence[Recorded], keys: Keys, policy: Pol
         "disappeared_at": _time(case.disappeared_at),
         "last_seen": _last_seen(case, keys),
         "details": case.details.model_dump(mode="json", exclude_none=True),
-        "children": [_child(child, keys) for child in case.children],
+        "children": [_child(child, keys) | {"photos": _photos(child, events)} for child in case.children],
         "circumstances": _circumstances(case, keys),
         "merged_into": str(case.merged_into) if case.merged_into else None,
         "assessment": assessment,
@@ -100,6 +101,21 @@ def _child(child: Child, keys: Keys) -> Json:
     return view | ({"erased": True} if identity is None else identity)
 
 
+def _photos(child: Child, events: Sequence[Recorded]) -> list[Json]:
+    """The photos that were added to the child in this case; the pictures themselves have a call of their own."""
+    added = [(e, e.data) for e in events if isinstance(e.data, PhotoAdded)]
+    return [
+        {
+            "media_id": str(data.media_id),
+            "width": data.width,
+            "height": data.height,
+            "added_at": _time(event.time),
+        }
+        for event, data in added
+        if data.child_id == child.child_id
+    ]
+
+
 def _circumstances(case: Case, keys: Keys) -> list[Json]:
     found = []
     for told in case.circumstances:
@@ -137,6 +153,7 @@ def campaign_view(campaign: Campaign, keys: Keys, policy: Policy) -> Json:
         "languages": [language.value for language in appeal.languages],
         "expires_at": _time(appeal.expires_at),
         "children": [person.child for person in appeal.persons],
+        "media": [str(one.media_id) for one in appeal.media],
         "requested_by": campaign.requested_by or None,
         "requested_at": _time(campaign.requested_at),
         "released_by": campaign.released_by,

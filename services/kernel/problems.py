@@ -83,6 +83,12 @@ class TooLargeError(Problem):
     status, title = 413, "Too large"
 
 
+class UnsupportedTypeError(Problem):
+    """The body is of a type that is not taken here."""
+
+    status, title = 415, "Not of this type"
+
+
 class InvalidError(Problem):
     """The content is wrong."""
 

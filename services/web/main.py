@@ -15,6 +15,7 @@ from services.criteria import api as criteria
 from services.dispatch import api as dispatch
 from services.dispatch.desk import DispatchDeps
 from services.intake import api as intake
+from services.intake import photo_api
 from services.intake.handlers import IntakeDeps
 from services.intake.policy import load_policy
 from services.kernel.errors import ZoeklichtError
@@ -54,12 +55,11 @@ async def _routers(settings: Settings, stack: AsyncExitStack) -> list[APIRouter]
     """Each service's routes with that service's own pool, so that none can use up another's connections."""
     main, size = settings.database_url.get_secret_value(), settings.pool_size
     vault = Vault(await _pool(stack, settings.vault_url, "vault", size), settings.master_key_bytes)
+    pool = await _pool(stack, main, "intake", size)
+    cases = IntakeDeps(pool, vault, settings, load_policy(settings.policy))
     return [
-        intake.router(
-            IntakeDeps(
-                await _pool(stack, main, "intake", size), vault, settings, load_policy(settings.policy)
-            )
-        ),
+        intake.router(cases),
+        photo_api.public(cases),
         dispatch.router(DispatchDeps(await _pool(stack, main, "dispatch", size), vault, settings)),
         criteria.router(criteria.deps_of(await _pool(stack, main, "criteria", 2), settings)),
         paging.router(paging.PagingDeps(await _pool(stack, main, "paging", 2), settings)),

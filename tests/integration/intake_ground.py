@@ -13,6 +13,7 @@ from fastapi import FastAPI
 
 from schemas.events import AssessmentChanged, EventData
 from services.eventlog.store import Append, Cause, NewEvent, append, lock_streams
+from services.intake import photo_api
 from services.intake.api import router
 from services.intake.handlers import IntakeDeps
 from services.kernel.auth import Role, issue_token
@@ -152,9 +153,11 @@ async def running(deps: IntakeDeps) -> AsyncIterator[Api]:
     """Intake behind HTTP, with a token for each role."""
     pool = deps.pool
     app = FastAPI()
-    harden(app)
+    routers = [router(deps), photo_api.public(deps)]
+    harden(app, routers)
     app.state.auth_pool, app.state.master_key = pool, deps.settings.master_key_bytes
-    app.include_router(router(deps))
+    for one in routers:
+        app.include_router(one)
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, lifespan="off", ws="none"))
     task = asyncio.create_task(server.serve())
     while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it

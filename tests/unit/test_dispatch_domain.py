@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.commands import Text
-from schemas.payloads import PersonShown
+from schemas.payloads import MediaShown, PersonShown
 from schemas.vocabulary import AlertKind, Audience, Language, Mode
 from services.dispatch.domain import (
     AUDIENCES,
@@ -194,6 +194,28 @@ def test_text_in_another_language_is_better_than_none():
     """A partner whose language the appeal lacks gets the languages that there are."""
     assert set(written(an_alert(), a_recipient(languages=("de",)), FULL)["data"]["texts"]) == {"nl", "fr"}
     assert set(written(an_alert(), a_recipient(languages=("fr", "de")), FULL)["data"]["texts"]) == {"fr"}
+
+
+def pictured(rel, url, language=None):
+    return MediaShown(rel=rel, url=url, type="image/png", width=2, height=3, language=language)
+
+
+def test_pictures_are_at_whole_addresses_and_in_the_partners_languages():
+    """Photos for all; what is drawn only in languages of the partner; by reference nothing, for a standby nothing."""
+    photo, nl, fr = (
+        pictured("photo", "/media/a.jpg"),
+        pictured("screen", "/media/b.png", "nl"),
+        pictured("screen", "/media/c.png", "fr"),
+    )
+    material = FULL.model_copy(update={"media": (photo, nl, fr)})
+    shown = written(an_alert(), a_recipient(languages=("fr",)), material)["data"]["media"]
+    assert [(one["rel"], one["url"], one.get("language")) for one in shown] == [
+        ("photo", "https://here.example/media/a.jpg", None),
+        ("screen", "https://here.example/media/c.png", "fr"),
+    ]
+    assert "media" not in written(an_alert(), a_recipient(content="link"), material)["data"]
+    unit = a_recipient(audience=Audience.MISSING_PERSONS_UNIT)
+    assert written(an_alert(AlertKind.STANDBY), unit, material)["data"]["media"] == []
 
 
 def test_withdrawal_holds_no_identity():

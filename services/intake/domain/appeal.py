@@ -1,7 +1,7 @@
 """What an appeal says: who is missing, in every language; never why, no medical facts, no relatives."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -15,6 +15,7 @@ from services.geography import UnknownAreaError, municipalities
 from services.intake.domain.case import Case, Child, Identity
 from services.intake.domain.drafts import Secret
 from services.intake.domain.errors import ContentError
+from services.intake.domain.media import Gallery
 from services.intake.domain.policy import Policy, Wording
 from services.kernel.vault import key_name
 
@@ -37,6 +38,7 @@ class Known:
     role: str
     identities: Mapping[UUID, Identity | None]
     texts: Mapping[UUID, Words]
+    gallery: Gallery = field(default_factory=Gallery)
 
 
 def checked_areas(areas: Iterable[str]) -> tuple[str, ...]:

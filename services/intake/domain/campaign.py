@@ -17,6 +17,7 @@ from schemas.events import (
 from schemas.vocabulary import Decision, EndReason, Mode, Origin, Party
 from services.eventlog.store import Recorded, campaign_stream
 from services.intake.domain.drafts import SealedAt, at
+from services.intake.domain.media import photo_name, sheet_name
 from services.intake.domain.policy import KindPolicy
 
 State = Literal["none", "requested", "released", "ended"]
@@ -36,7 +37,10 @@ class Consent:
 
 @dataclass(frozen=True, slots=True)
 class Campaign:
-    """A campaign at a version; version 0: there is none. `texts` are those of the newest appeal."""
+    """A campaign at a version; version 0: there is none.
+
+    `texts` are those of the newest appeal, `links` those of every picture it ever showed, by name.
+    """
 
     campaign_id: UUID
     case_id: UUID
@@ -44,6 +48,7 @@ class Campaign:
     state: State = "none"
     appeal: Appeal | None = None
     texts: SealedAt | None = None
+    links: dict[str, SealedAt] = field(default_factory=dict)
     consents: dict[Party, Consent] = field(default_factory=dict)
     requested_by: str = ""
     requested_at: datetime | None = None
@@ -121,7 +126,16 @@ def evolve(campaign: Campaign, event: Recorded) -> Campaign:  # noqa: PLR0911 - 
 
 def _showing(campaign: Campaign, event: Recorded, appeal: Appeal) -> Campaign:
     texts = None if appeal.texts is None else at(event, "appeal.texts", appeal.texts)
-    return replace(campaign, appeal=appeal, texts=texts)
+    links = {
+        photo_name(one.media_id): at(event, f"appeal.media.{place}.link", one.link)
+        for place, one in enumerate(appeal.media)
+        if one.link is not None
+    }
+    links |= {
+        sheet_name(one.rel, one.language): at(event, f"appeal.renderings.{place}.link", one.link)
+        for place, one in enumerate(appeal.renderings)
+    }
+    return replace(campaign, appeal=appeal, texts=texts, links={**campaign.links, **links})
 
 
 def _consent(event: Recorded, data: ConsentRecorded) -> Consent:

@@ -12,14 +12,16 @@ from schemas.events import (
     CampaignRequested,
     CampaignUpdated,
     ConsentRecorded,
+    Media,
 )
-from schemas.vocabulary import Decision, EndReason, Language, Origin
+from schemas.vocabulary import CampaignKind, Decision, EndReason, Language, Origin
 from services.intake.domain.appeal import LANGUAGES, Known, Words, checked_areas, persons, words
 from services.intake.domain.campaign import Campaign, is_active, is_over, missing_consents, refusing
 from services.intake.domain.case import Case, Child
 from services.intake.domain.drafts import Draft, Secret
 from services.intake.domain.errors import ContentError, NotAllowedError, StateRuleError
 from services.intake.domain.identity import as_words
+from services.intake.domain.media import Photo, named_photos, photo_fields, sheet_fields
 from services.intake.domain.policy import KindPolicy
 from services.kernel.vault import key_name
 
@@ -49,6 +51,13 @@ def decide_request(campaign: Campaign, case: Case, command: RequestCampaign, kno
         "persons": persons(case.missing, known),
         "texts": _sealed_words(campaign, _own_words(command)) if own else None,
         "own_texts": own,
+        **_pictures(
+            campaign,
+            command.kind,
+            command.languages or LANGUAGES,
+            named_photos(case, command.media, known.gallery),
+            known,
+        ),
     }
     fields = {"campaign_id": campaign.campaign_id, "appeal": appeal}
     return [
@@ -188,6 +197,7 @@ def _appeal(
     areas: tuple[str, ...] | None = None,
     languages: Sequence[Language] | None = None,
     own: Words | None = None,
+    photos: Sequence[Photo] | None = None,
 ) -> dict[str, Any]:
     """The whole appeal anew: who is still missing, in every language.
 
@@ -202,16 +212,32 @@ def _appeal(
         own = known.texts.get(campaign.campaign_id, {}) if still_true else {}
     made = words(before.kind, case, people, spoken, known)
     chosen = {language.value: own.get(language.value, made[language.value]) for language in spoken}
+    portraits = persons(people, known)
+    recognisable = {portrait["child_id"] for portrait in portraits}
+    pictured = [one for one in (before.media if photos is None else photos) if one.child_id in recognisable]
     return {
         "kind": before.kind,
         "areas": areas or before.areas,
         "languages": spoken,
         "expires_at": expires_at or before.expires_at,
-        "persons": persons(people, known),
+        "persons": portraits,
         "texts": _sealed_words(campaign, chosen),
         "own_texts": bool(own),
-        "media": [one for one in before.media if one.child_id in shown],
+        **_pictures(campaign, before.kind, spoken, pictured, known),
     }
+
+
+def _pictures(
+    campaign: Campaign,
+    kind: CampaignKind,
+    spoken: Sequence[Language],
+    photos: Sequence[Photo | Media],
+    known: Known,
+) -> dict[str, Any]:
+    """The photos of an appeal, and what is drawn from it when there are any."""
+    here = campaign.campaign_id
+    drawn = sheet_fields(here, campaign.case_id, kind, spoken, known.gallery) if photos else []
+    return {"media": photo_fields(here, photos, known.gallery), "renderings": drawn}
 
 
 def decide_update(campaign: Campaign, case: Case, command: UpdateCampaign, known: Known) -> list[Draft]:
@@ -221,8 +247,16 @@ def decide_update(campaign: Campaign, case: Case, command: UpdateCampaign, known
     _check_words(command, case, known)
     areas = None if command.areas is None else checked_areas(command.areas)
     own = None if command.texts is None else _own_words(command)
+    photos = None if command.media is None else named_photos(case, command.media, known.gallery)
     appeal = _appeal(
-        campaign, case, case.missing, known, areas=areas, languages=command.languages or None, own=own
+        campaign,
+        case,
+        case.missing,
+        known,
+        areas=areas,
+        languages=command.languages or None,
+        own=own,
+        photos=photos,
     )
     reason = Secret(key_name("case", campaign.case_id), command.reason)
     fields = {"campaign_id": campaign.campaign_id, "appeal": appeal, "reason": reason}

@@ -1,0 +1,125 @@
+"""Photos over HTTP: uploads by staff, and the pictures that the public sees."""
+
+import hashlib
+from typing import Annotated, Any
+from uuid import UUID
+
+import orjson
+import structlog
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import Response
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+
+from services.intake import photos
+from services.intake.handlers import Ask, IntakeDeps
+from services.intake.paths import CaseId
+from services.intake.photos import Shown
+from services.intake.pictures import MAX_BYTES
+from services.kernel.audit import note_look
+from services.kernel.auth import STAFF, Principal, require
+from services.kernel.http import if_match, takes_up_to, traceparent
+from services.kernel.idempotency import idempotency_for
+from services.kernel.problems import BadRequestError, InvalidError, TooLargeError, UnsupportedTypeError
+
+WRAPPING = 64 * 1024
+"""What multipart may add around the file, in bytes."""
+_FORM: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "properties": {
+                        "file": {
+                            "type": "string",
+                            "format": "binary",
+                            "description": "JPEG or PNG, at most 10 MiB and 50 million pixels",
+                        }
+                    },
+                }
+            }
+        },
+    }
+}
+_PICTURE = {"description": "The picture", "content": {"image/jpeg": {}, "image/png": {}}}
+
+_GONE = {"description": "Not shown any more: show it nowhere"}
+
+
+class _InMemory(MultiPartParser):
+    """Keeps the file in memory: spooled to a disk it would lie there in clear."""
+
+    spool_max_size = MAX_BYTES + WRAPPING
+
+
+async def _file(request: Request) -> bytes:
+    """The one file of the form, whatever its field is called. Raises a Problem."""
+    if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+        raise UnsupportedTypeError("multipart", "send the photo as a file in multipart/form-data")
+    try:
+        parser = _InMemory(request.headers, request.stream(), max_files=1, max_fields=4, max_part_size=1024)
+        form = await parser.parse()
+    except MultiPartException as error:
+        raise BadRequestError("multipart", "the form cannot be read: it holds one file") from error
+    try:
+        files = [value for value in form.values() if isinstance(value, UploadFile)]
+        if not files:
+            raise InvalidError("file", "the form holds no file: add the photo, with a file name")
+        content = await files[0].read()
+    finally:
+        await form.close()
+    if len(content) > MAX_BYTES:
+        raise TooLargeError("picture-size", f"a photo has at most {MAX_BYTES} bytes: make it smaller")
+    return content
+
+
+def _answer(request: Request, shown: Shown, caching: str) -> Response:
+    headers = {"ETag": f'"{shown.tag}"', "Cache-Control": caching, "X-Robots-Tag": "noindex"}
+    headers["Content-Security-Policy"] = "default-src 'none'"
+    if shown.tag in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    return Response(shown.content, headers=headers, media_type=shown.type)
+
+
+def add_routes(routes: APIRouter, deps: IntakeDeps) -> None:
+    """The calls about photos; those of the public stand beside `/v1`, see `public`."""
+    staff = Annotated[Principal, Depends(require(*STAFF))]
+
+    @routes.post("/cases/{case_id}/children/{index}/photos", status_code=201, openapi_extra=_FORM)
+    @takes_up_to(MAX_BYTES + WRAPPING)
+    async def add_photo(request: Request, who: staff, case_id: CaseId, index: int) -> Response:
+        """Add a photo of a child: one JPEG or PNG file as multipart/form-data; metadata is removed."""
+        content = await _file(request)
+        correlation = structlog.contextvars.get_contextvars().get("correlation_id", "")
+        idempotency = idempotency_for(request, hashlib.sha256(content).hexdigest())
+        ask = Ask(who, str(correlation), traceparent(request), idempotency, if_match(request))
+        answer = await photos.add(deps, ask, case_id, index, content)
+        tag = {"ETag": f'"{answer.body["version"]}"'}
+        return Response(orjson.dumps(answer.body), answer.status, tag, "application/json")
+
+    @routes.get("/cases/{case_id}/children/{index}/photos/{media_id}", responses={200: _PICTURE})
+    async def get_photo(
+        request: Request, who: staff, case_id: CaseId, index: int, media_id: UUID
+    ) -> Response:
+        """A photo, for staff."""
+        await note_look(deps.pool, who, "photo.read", [f"case:{case_id}", f"photo:{media_id}"])
+        shown = await photos.for_staff(deps, case_id, index, media_id)
+        return _answer(request, shown, "private, no-store")
+
+
+def public(deps: IntakeDeps) -> APIRouter:
+    """What everybody may fetch who was told the address."""
+    routes = APIRouter(tags=["media"])
+
+    @routes.head("/media/{name}", include_in_schema=False)
+    @routes.get(
+        "/media/{name}", responses={200: _PICTURE, 304: {"description": "As you have it"}, 410: _GONE}
+    )
+    async def media(request: Request, name: str) -> Response:
+        """A picture of an alert, while the alert is shown; 410 from the moment on at which it is not."""
+        return _answer(request, await photos.for_everybody(deps, name.partition(".")[0]), "no-cache")
+
+    return routes
