@@ -332,12 +332,21 @@ class ConsentRecorded(EventData):
     reason: Sealed | None = None
 
 
+class Continued(Strict):
+    """The campaign of a duplicate that goes on in the case it was merged into, and what it used of its time."""
+
+    campaign_id: UUID
+    released_at: Instant
+    extensions: int
+
+
 class CampaignReleased(EventData):
-    """The appeal may be shown from now on."""
+    """The appeal may be shown from now on. `continues`: it was shown before, for a duplicate of this case."""
 
     TYPE = "campaign.released.v1"
     campaign_id: UUID
     appeal: Appeal
+    continues: Continued | None = None
 
 
 class CampaignUpdated(EventData):

@@ -23,7 +23,7 @@ from schemas.commands import (
     UpdateCampaign,
 )
 from schemas.events import CallsCounted, ReachReported
-from schemas.vocabulary import Mode
+from schemas.vocabulary import Mode, Party
 from services.eventlog.store import (
     Append,
     Cause,
@@ -37,12 +37,13 @@ from services.eventlog.store import (
 from services.intake import store
 from services.intake.domain import campaign as campaign_states
 from services.intake.domain import campaigns, facts
-from services.intake.domain.appeal import Known
-from services.intake.domain.campaign import Campaign
+from services.intake.domain.appeal import Known, Signed
+from services.intake.domain.campaign import Campaign, is_showing
 from services.intake.domain.drafts import Draft
 from services.intake.domain.errors import IntakeError
 from services.intake.domain.identity import identity_of
 from services.intake.domain.media import Gallery
+from services.intake.domain.merging import decide_merge
 from services.intake.domain.policy import Policy
 from services.intake.problems import problem
 from services.intake.store import Committed, File
@@ -261,7 +262,9 @@ async def add_fact(deps: IntakeDeps, ask: Ask, case_id: UUID, fact: Fact) -> Ans
         known = await known_of(connection, deps, files, ask.principal)
         campaigns_of_case = list(file.campaigns.values())
         if isinstance(fact, MergeCase):
-            drafts = facts.decide_merge(file.case, campaigns_of_case, files[-1].case, known)
+            known = replace(known, signed=await _signed(deps, campaigns_of_case))
+            theirs = list(files[-1].campaigns.values())
+            drafts = decide_merge(file.case, campaigns_of_case, files[-1].case, theirs, known)
         else:
             drafts = facts.decide_fact(file.case, campaigns_of_case, fact, known)
         committed = await _commit(connection, deps, files, drafts, ask.cause(file.case.mode))
@@ -270,6 +273,23 @@ async def add_fact(deps: IntakeDeps, ask: Ask, case_id: UUID, fact: Fact) -> Ans
         return Answer(201, {"event_id": str(event.event_id), "version": version})
 
     return await execute(deps, ask, locks, work)
+
+
+async def _signed(deps: IntakeDeps, of_case: Iterable[Campaign]) -> dict[tuple[UUID, Party], Signed]:
+    """What is sealed of the consents of these campaigns, opened: they go on in another case."""
+    sealed = {
+        (campaign.campaign_id, party): {
+            name: at
+            for name in ("given_by", "reference", "reason")
+            if (at := getattr(consent, name)) is not None
+        }
+        for campaign in of_case
+        if is_showing(campaign)
+        for party, consent in campaign.consents.items()
+    }
+    names = {at.sealed.key for parts in sealed.values() for at in parts.values()}
+    keys = await deps.vault.find(sorted(names)) if names else {}
+    return {whose: {name: at.opened(keys) for name, at in parts.items()} for whose, parts in sealed.items()}
 
 
 # ── campaigns ───────────────────────────────────────────────────────────────────────────────────────────────

@@ -20,6 +20,7 @@ from services.intake.domain.campaign import Campaign
 from services.intake.domain.drafts import Draft
 from services.intake.domain.errors import ContentError, IntakeError
 from services.intake.domain.identity import identity_of
+from services.intake.domain.merging import decide_merge
 from services.intake.domain.policy import Policy
 from services.intake.import_lines import BadLineError, ImportCase, ImportEnd, ImportRelease, Line
 from services.intake.sealing import key_names, sealed_data
@@ -109,7 +110,8 @@ class Batch:
             case MergeCase():
                 other = self.files[line.body.case_id]
                 known = self._known(line, [file, other])
-                return facts.decide_merge(file.case, list(file.campaigns.values()), other.case, known)
+                ours, theirs = list(file.campaigns.values()), list(other.campaigns.values())
+                return decide_merge(file.case, ours, other.case, theirs, known)
             case _:
                 told = [file] if isinstance(line.body, CorrectDetails) else []
                 known = self._known(line, told)

@@ -43,9 +43,12 @@ on conflict (campaign_id, kind) do update set due_at = excluded.due_at
 -- clear_timers: nothing of this campaign is due any more
 delete from intake.timer where campaign_id = $1 and ($2::text is null or kind = $2)
 
--- due: what is due by the clock of the database
+-- due: what is due by the clock of the database; an automatic release only while the case is worrying
 select t.campaign_id, t.kind, c.case_id from intake.timer t join intake.campaign c using (campaign_id)
-where t.due_at <= clock_timestamp() order by t.due_at limit $1
+where t.due_at <= clock_timestamp() and (t.kind <> 'release' or coalesce((
+    select (e.data->>'worrying')::boolean from eventlog.events e
+    where e.stream = 'assessment-' || c.case_id order by e.version desc limit 1), false))
+order by t.due_at limit $1
 
 -- postpone: looks again after a while
 update intake.timer set due_at = clock_timestamp() + $3::interval where campaign_id = $1 and kind = $2

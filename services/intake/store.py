@@ -164,7 +164,7 @@ async def commit(
 ) -> Committed:
     """Seals what was decided and appends it with all that must be true at once: stops, timers, indexes.
 
-    The streams of the cases are locked. Raises VersionConflictError, KeyDestroyedError.
+    The streams of the cases are locked; a new stream belongs to the last of the files. Raises VersionConflictError, KeyDestroyedError.
     """
     keys = await vault.ensure(key_names(drafts)) if key_names(drafts) else {}
     events = [(draft, sealed_event(draft, keys)) for draft in drafts]
@@ -172,7 +172,7 @@ async def commit(
     expected = {stream: version for file in files for stream, version in file.versions.items()}
     appends, stops = [], []
     for stream in dict.fromkeys(draft.stream for draft in drafts):
-        case_id = subjects.get(stream, files[0].case.case_id)
+        case_id = subjects.get(stream, files[-1].case.case_id)
         version = expected.get(stream, 0)
         mine = [(draft, event) for draft, event in events if draft.stream == stream]
         appends.append(Append(stream, str(case_id), [event for _, event in mine], cause, version))
@@ -183,7 +183,7 @@ async def commit(
         ]
     versions = await append(connection, appends, stops)
     await index_children(connection, fingerprints(secret, drafts))
-    facts = [(subjects.get(draft.stream, files[0].case.case_id), event.data) for draft, event in events]
+    facts = [(subjects.get(draft.stream, files[-1].case.case_id), event.data) for draft, event in events]
     await note_cases(connection, facts)
     await _note_links(connection, drafts)
     await _set_timers(connection, policy, [data for _, data in facts])

@@ -125,7 +125,7 @@ def _reach(event: Recorded) -> Iterable[tuple[str, Row]]:
     data, recorded = event.data, event.recorded_time
     if isinstance(data, e.AssessmentChanged) and data.worrying:
         yield "worrying", (UUID(event.subject), recorded)
-    elif isinstance(data, e.CampaignReleased):
+    elif isinstance(data, e.CampaignReleased) and data.continues is None:
         yield (
             "campaign",
             (data.campaign_id, UUID(event.subject), data.appeal.kind.value, event.time, recorded),

@@ -116,10 +116,12 @@ class History:
         closed = e.CaseClosed(outcomes=(e.ChildOutcome(child=0, outcome=outcome),))
         await self.fact(case_id, closed, at)
 
-    async def release(self, case_id: UUID, kind: str, at: datetime) -> UUID:
+    async def release(
+        self, case_id: UUID, kind: str, at: datetime, continues: e.Continued | None = None
+    ) -> UUID:
         campaign_id = uuid4()
         appeal = e.Appeal(kind=kind, areas=("BE",))
-        released = e.CampaignReleased(campaign_id=campaign_id, appeal=appeal)
+        released = e.CampaignReleased(campaign_id=campaign_id, appeal=appeal, continues=continues)
         await self.put(campaign_stream(campaign_id), case_id, released, at)
         return campaign_id
 

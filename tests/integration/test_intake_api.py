@@ -220,8 +220,8 @@ async def test_ages_follow_corrections(api):
     assert (lou["age_min"], lou["age_max"], lou.get("date_of_birth")) == (11, 14, None)
 
 
-async def test_a_merge_moves_the_children_and_ends_the_campaigns(api):
-    """The other case gets the children it lacks, the duplicate's campaign is dark, the duplicate takes no facts."""
+async def test_a_merge_moves_the_children_and_leaves_exactly_one_campaign(api):
+    """The duplicate's campaign is dark and goes on in the other case, which gets the children; it takes no facts."""
     case, other = await api.opened(children=[LOU, NOA]), await api.opened()
     campaign = await api.released(case)
     assert (await api.fact(case, "merged_into", case_id=case)).status == 422
@@ -231,6 +231,12 @@ async def test_a_merge_moves_the_children_and_ends_the_campaigns(api):
     assert [child["given_name"] for child in kept["children"]] == ["Lou", "Noa"]
     assert kept["children"][1]["child_id"] == merged["children"][1]["child_id"]
     assert merged["campaigns"][0]["state"] == "ended"
+    (going_on,) = kept["campaigns"]
+    assert (going_on["active"], going_on["children"]) == (True, [0, 1])
+    assert going_on["consents"] == merged["campaigns"][0]["consents"]
+    assert going_on["released_at"] == merged["campaigns"][0]["released_at"]
+    path = f"/v1/campaigns/{going_on['campaign_id']}/end"
+    assert (await api.post(path, {"reason": "other"}, "coordinator")).status == 200
     ids = [UUID(case), UUID(campaign)]
     assert set(await stopped(api.pool, ids)) == {("case", ids[0]), ("campaign", ids[1])}
     assert (await api.fact(case, "police_informed", at=NOW)).body["rule"] == "case-merged"

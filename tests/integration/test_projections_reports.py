@@ -162,7 +162,7 @@ async def test_what_became_of_children(settings_with_kafka, pool, history):
 
 
 async def test_a_merged_case_counts_as_the_one_it_was_merged_into(settings_with_kafka, pool, history):
-    """One disappearance reported twice is one case, with the worry and the children of both, from the merge on."""
+    """One disappearance reported twice is one case, with worry, children and campaigns of both, from the merge on."""
     lou = uuid4()
     kept = await history.case("a", brussels(2021, 2, 1), children=[child(0, lou)])
     double = await history.case("b", brussels(2021, 2, 1), children=[child(0, lou), child(1)])
@@ -172,9 +172,14 @@ async def test_a_merged_case_counts_as_the_one_it_was_merged_into(settings_with_
     await history.fact(double, e.CaseMerged(case_id=kept), brussels(2021, 2, 4))
     joined = e.ChildrenJoined(from_case=double, children=(child(1),))
     await history.fact(kept, joined, brussels(2021, 2, 4))
+    shown_since = brussels(2021, 2, 3)
+    campaign = await history.release(double, "public", shown_since)
+    before = e.Continued(campaign_id=campaign, released_at=shown_since, extensions=0)
+    await history.release(kept, "public", brussels(2021, 2, 4), before)
     await project(settings_with_kafka)
     report = await annual(pool, ZONE, 2021)
     assert (report["new_cases"]["total"], report["handled"]["total"], report["worrying"]) == (1, 1, 1)
+    assert report["campaigns"]["public"] == 1, "what goes on in the other case was released once"
     runaway = report["details"]["runaway"]
     assert (runaway["girls_share"]["denominator"], runaway["repeat_children"]) == (2, 0)
     before = await annual(pool, ZONE, 2021, brussels(2021, 2, 2, 12))

@@ -35,6 +35,7 @@ from services.intake.domain.campaign import is_active
 from services.intake.domain.drafts import Draft
 from services.intake.domain.errors import ContentError, IntakeError, NotAllowedError, StateRuleError
 from services.intake.domain.identity import same_person
+from services.intake.domain.merging import decide_merge
 from services.intake.domain.policy import Policy
 from services.intake.policy import load_policy
 from services.intake.sealing import sealed_event
@@ -69,6 +70,11 @@ class World:
             role=role,
             identities={c.child_id: c.identity.opened(KEYS) for f in files for c in f.case.children},
             texts={k: c.texts.opened(KEYS) for k, c in self.file.campaigns.items() if c.texts},
+            signed={
+                (k, party): {"given_by": one.given_by.opened(KEYS)}
+                for k, c in self.file.campaigns.items()
+                for party, one in c.consents.items()
+            },
         )
 
     def record(self, drafts: list[Draft], actor: str = "lead") -> None:
@@ -103,6 +109,26 @@ class World:
         ids = [uuid4() for _ in people]
         self.record(facts.decide_open(self.file.case, "2021-000001", command, ids, self.known()))
         return self
+
+    def merge(self, other: "World") -> "World":
+        """Merges this case into another world's."""
+        ours, theirs = list(self.file.campaigns.values()), list(other.file.campaigns.values())
+        known = self.known("lead", "coordinator", other)
+        drafts = decide_merge(self.file.case, ours, other.file.case, theirs, known)
+        mine = {self.file.case.stream, *(campaign.stream for campaign in ours)}
+        self.record([draft for draft in drafts if draft.stream in mine])
+        other.record([draft for draft in drafts if draft.stream not in mine])
+        return self
+
+    def extend(self, campaign_id: UUID, hours: float) -> None:
+        """Lets a campaign end so many hours after the start."""
+        command = ExtendCampaign(expires_at=START + timedelta(hours=hours))
+        self.record(
+            campaigns.decide_extend(self.campaign(campaign_id), self.file.case, command, self.known())
+        )
+
+    def active(self) -> list[UUID]:
+        return [campaign_id for campaign_id, one in self.file.campaigns.items() if is_active(one)]
 
     def fact(self, kind: str, **fields: Any) -> "World":
         fact = FACT.validate_python({"type": kind, **fields})
@@ -233,7 +259,7 @@ def test_a_merge_takes_only_children_that_are_not_there():
     """Equal names are the same child unless the birth dates differ."""
     source = World().open({}, {}, {"given_name": "Ander"})
     target = World().open({}, {"date_of_birth": date(2010, 1, 1), "given_name": "Kind1"})
-    drafts = facts.decide_merge(source.file.case, [], target.file.case, source.known("x", "y", target))
+    drafts = decide_merge(source.file.case, [], target.file.case, [], source.known("x", "y", target))
     assert [d.model.TYPE for d in drafts] == ["case.merged_into.v1", "case.children_joined.v1"]
     assert [(row["index"], row["child_id"]) for row in drafts[1].fields["children"]] == [
         (2, source.file.case.children[2].child_id)
@@ -244,6 +270,70 @@ def test_a_merge_takes_only_children_that_are_not_there():
     assert same_person(lou, lou | {"date_of_birth": "2010-01-01"})
     assert not same_person(lou | {"date_of_birth": "2010-01-02"}, lou | {"date_of_birth": "2010-01-01"})
     assert not same_person({"given_name": "Lou"}, {"given_name": "Lou"})
+
+
+def test_what_only_the_duplicate_shows_goes_on_in_the_other_case():
+    """A new campaign there, with the same consents, texts, end, and what is left of its time; the old one ends."""
+    source, target = World().open({}), World().open({})
+    old = source.release(source.request("child_alert", texts={"nl": {"headline": "eigen", "body": "x"}}))
+    for hours in (12, 18, 24):
+        source.extend(old, hours)
+    source.now = target.now = START + timedelta(hours=2)
+    source.merge(target)
+    assert (source.active(), source.campaign(old).end_reason) == ([], "other")
+    (new,) = target.active()
+    before, after = source.campaign(old), target.campaign(new)
+    assert (after.shown.expires_at, after.released_at) == (START + timedelta(hours=24), START)
+    assert after.texts.opened(KEYS)["nl"]["headline"] == "eigen"
+    assert {p: c.decision for p, c in after.consents.items()} == {
+        p: c.decision for p, c in before.consents.items()
+    }
+    assert target.shown(new) == [0]
+    with pytest.raises(StateRuleError) as refused:
+        target.extend(new, 25)
+    assert refused.value.rule == "extensions-used"
+
+
+def test_of_two_campaigns_of_a_kind_one_goes_on():
+    """The other case's; it shows the children that moved too, once they had a campaign of their own."""
+    source, target = World().open({}, {"given_name": "Ander"}), World().open({})
+    source.release(source.request())
+    kept = target.release(target.request())
+    source.merge(target)
+    assert (source.active(), target.active(), target.shown(kept)) == ([], [kept], [0, 1])
+    assert "Ander" in str(target.campaign(kept).texts.opened(KEYS))
+    source = World().open({})
+    source.release(source.request())
+    source.merge(target)
+    assert target.latest == [], "who is shown already needs no new revision"
+
+
+def test_a_child_that_the_other_case_knows_as_found_is_not_shown_again():
+    """The duplicate's campaign ends and nothing goes on."""
+    source, target = World().open({}), World().open({}, {})
+    source.release(source.request())
+    target.fact("child_located", child=0, outcome="found_safe", at=START)
+    source.merge(target)
+    assert (source.active(), target.active()) == ([], [])
+
+
+def test_a_campaign_shows_only_the_children_it_was_released_for():
+    """One who joins by a merge has nobody's consent: no update, extension or finding brings that child up."""
+    source, target = World().open({"given_name": "Ander"}), World().open({}, {})
+    campaign = target.release(target.request())
+    source.merge(target)
+    assert [child.index for child in target.file.case.missing] == [0, 1, 2]
+    update = UpdateCampaign(areas=["BE"], reason="x")
+    target.record(
+        campaigns.decide_update(target.campaign(campaign), target.file.case, update, target.known())
+    )
+    target.extend(campaign, 800)
+    target.fact("child_located", child=0, outcome="returned", at=START)
+    assert target.shown(campaign) == [1]
+    target.fact("child_located", child=1, outcome="returned", at=START)
+    assert (target.active(), target.campaign(campaign).end_reason) == ([], "child_found")
+    later = target.release(target.request())
+    assert target.shown(later) == [2]
 
 
 # ── campaigns ───────────────────────────────────────────────────────────────────────────────────────────────

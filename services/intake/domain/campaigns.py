@@ -16,7 +16,7 @@ from schemas.events import (
 )
 from schemas.vocabulary import CampaignKind, Decision, EndReason, Language, Origin
 from services.intake.domain.appeal import LANGUAGES, Known, Words, checked_areas, persons, words
-from services.intake.domain.campaign import Campaign, is_active, is_over, missing_consents, refusing
+from services.intake.domain.campaign import Authority, Campaign, is_active, is_over, is_showing
 from services.intake.domain.case import Case, Child
 from services.intake.domain.drafts import Draft, Secret
 from services.intake.domain.errors import ContentError, NotAllowedError, StateRuleError
@@ -157,12 +157,20 @@ def decide_release(campaign: Campaign, case: Case, known: Known, *, by_policy: b
     _searching(case)
     if not by_policy:
         _may_release(campaign, policy, known)
-    _agreed(campaign, policy)
+    authority = Authority(campaign, policy)
     expires_at = campaign.shown.expires_at or known.now + policy.stretch
     if expires_at <= known.now:
         raise StateRuleError("expired", "the end that was asked for is past: request a new campaign")
-    appeal = _appeal(campaign, case, case.missing, known, expires_at=expires_at)
-    return [Draft(campaign.stream, CampaignReleased, {"campaign_id": campaign.campaign_id, "appeal": appeal})]
+    appeal = appeal_of(campaign, case, case.missing, known, expires_at=expires_at)
+    return [released(authority, campaign, appeal)]
+
+
+def released(
+    _authority: Authority, campaign: Campaign, appeal: dict[str, Any], **continues: dict[str, Any]
+) -> Draft:
+    """The release of a campaign: there is none without an authority."""
+    fields = {"campaign_id": campaign.campaign_id, "appeal": appeal, **continues}
+    return Draft(campaign.stream, CampaignReleased, fields)
 
 
 def _may_release(campaign: Campaign, policy: KindPolicy, known: Known) -> None:
@@ -174,20 +182,7 @@ def _may_release(campaign: Campaign, policy: KindPolicy, known: Known) -> None:
         )
 
 
-def _agreed(campaign: Campaign, policy: KindPolicy) -> None:
-    against = refusing(campaign, policy)
-    if against:
-        names = ", ".join(against)
-        raise StateRuleError(
-            "refused", f"a refusal stands: {names}; it must be taken back first", parties=against
-        )
-    missing = missing_consents(campaign, policy)
-    if missing:
-        names = ", ".join(missing)
-        raise StateRuleError("consents-missing", f"record the consent of: {names}", parties=missing)
-
-
-def _appeal(
+def appeal_of(
     campaign: Campaign,
     case: Case,
     children: Iterable[Child],
@@ -248,10 +243,10 @@ def decide_update(campaign: Campaign, case: Case, command: UpdateCampaign, known
     areas = None if command.areas is None else checked_areas(command.areas)
     own = None if command.texts is None else _own_words(command)
     photos = None if command.media is None else named_photos(case, command.media, known.gallery)
-    appeal = _appeal(
+    appeal = appeal_of(
         campaign,
         case,
-        case.missing,
+        covered(campaign, case.missing),
         known,
         areas=areas,
         languages=command.languages or None,
@@ -266,14 +261,29 @@ def decide_update(campaign: Campaign, case: Case, command: UpdateCampaign, known
 def show_without(
     case: Case, campaigns: Sequence[Campaign], left: Sequence[Child], known: Known
 ) -> list[Draft]:
-    """The next revision of every active campaign: only the children that are left, whatever the texts were."""
-    drafts = []
-    for campaign in campaigns:
-        if is_active(campaign) and campaign.origin is Origin.LIVE:
-            appeal = _appeal(campaign, case, left, known, own={})
-            fields = {"campaign_id": campaign.campaign_id, "appeal": appeal}
-            drafts.append(Draft(campaign.stream, CampaignUpdated, fields))
-    return drafts
+    """The next revision of every active campaign: only the children that are left, whatever the texts were.
+
+    A campaign that showed nobody but the child that was found ends.
+    """
+    return [
+        show(campaign, case, people, known)
+        if (people := covered(campaign, left))
+        else ended(campaign, EndReason.CHILD_FOUND)
+        for campaign in campaigns
+        if is_showing(campaign)
+    ]
+
+
+def show(campaign: Campaign, case: Case, people: Sequence[Child], known: Known) -> Draft:
+    """The next revision of a campaign, with these children and the policy's texts."""
+    appeal = appeal_of(campaign, case, people, known, own={})
+    return Draft(campaign.stream, CampaignUpdated, {"campaign_id": campaign.campaign_id, "appeal": appeal})
+
+
+def covered(campaign: Campaign, children: Iterable[Child]) -> list[Child]:
+    """Those of the children that the campaign was released for: whoever joins later has nobody's consent."""
+    shown = {person.child_id for person in campaign.shown.persons}
+    return [child for child in children if child.child_id in shown]
 
 
 def decide_extend(campaign: Campaign, case: Case, command: ExtendCampaign, known: Known) -> list[Draft]:
@@ -295,7 +305,8 @@ def decide_extend(campaign: Campaign, case: Case, command: ExtendCampaign, known
         raise StateRuleError(
             "max-duration", f"such a campaign lasts {policy.max_hours} h at most in all: request a new one"
         )
-    appeal = _appeal(campaign, case, case.missing, known, expires_at=command.expires_at)
+    people = covered(campaign, case.missing)
+    appeal = appeal_of(campaign, case, people, known, expires_at=command.expires_at)
     return [Draft(campaign.stream, CampaignExtended, {"campaign_id": campaign.campaign_id, "appeal": appeal})]
 
 

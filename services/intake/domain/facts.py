@@ -26,11 +26,9 @@ from schemas.commands import (
 )
 from schemas.events import (
     CaseClosed,
-    CaseMerged,
     CaseOpened,
     CaseReopened,
     ChildLocated,
-    ChildrenJoined,
     CircumstanceReported,
     CircumstanceRetracted,
     NoteAdded,
@@ -46,11 +44,11 @@ from services.intake.domain.ages import age_range, day_of
 from services.intake.domain.appeal import Known
 from services.intake.domain.campaign import Campaign
 from services.intake.domain.campaigns import end_all, show_without
-from services.intake.domain.case import Case, Child, Identity
+from services.intake.domain.case import Case, Child
 from services.intake.domain.corrections import correct
 from services.intake.domain.drafts import Draft, Secret
 from services.intake.domain.errors import ContentError, StateRuleError
-from services.intake.domain.identity import identity_of, same_person
+from services.intake.domain.identity import identity_of
 from services.kernel.vault import key_name
 
 
@@ -245,44 +243,3 @@ def _reopen(case: Case, fact: ReopenCase) -> list[Draft]:
     if case.open:
         raise StateRuleError("case-open", "this case is open already: add facts to it")
     return [Draft(case.stream, CaseReopened, {"reason": _text(case, fact.reason)})]
-
-
-def decide_merge(case: Case, campaigns: Sequence[Campaign], other: Case, known: Known) -> list[Draft]:
-    """Merges a duplicate into another case: its campaigns end, children that the other one lacks join it."""
-    if other.case_id == case.case_id:
-        raise ContentError("case_id", "merge-into-itself", "name the other case")
-    if not other.version:
-        raise ContentError("case_id", "no-such-case", "case_id names no case: take it from the list of cases")
-    if not other.open:
-        raise StateRuleError("other-case-closed", "the other case is closed: reopen it first")
-    if other.mode is not case.mode:
-        raise StateRuleError(
-            "other-mode", "an exercise and a real case stay apart: name a case of the same mode"
-        )
-    merged = Draft(case.stream, CaseMerged, {"case_id": other.case_id}, ("case", case.case_id))
-    return [merged, *_joined(case, other, known), *end_all(campaigns, EndReason.OTHER)]
-
-
-def _joined(case: Case, other: Case, known: Known) -> list[Draft]:
-    there = [(child.child_id, known.identities.get(child.child_id)) for child in other.children]
-    records: list[dict[str, Any]] = []
-    for child in case.missing:
-        identity: Identity | None = known.identities.get(child.child_id)
-        if identity is None or any(
-            child.child_id == child_id or same_person(identity, theirs) for child_id, theirs in there
-        ):
-            continue
-        records.append(
-            {
-                "index": len(other.children) + len(records),
-                "child_id": child.child_id,
-                "identity": Secret(key_name("child", child.child_id), identity),
-                "age_min": child.age_min,
-                "age_max": child.age_max,
-                "gender": child.gender,
-                "nationality": child.nationality,
-            }
-        )
-    if not records:
-        return []
-    return [Draft(other.stream, ChildrenJoined, {"from_case": case.case_id, "children": records})]

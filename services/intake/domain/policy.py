@@ -1,5 +1,6 @@
 """The policy of campaigns, as data: consents, who may release, durations, texts."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 from string import Formatter
 from typing import Annotated, Literal, Self
@@ -9,6 +10,9 @@ from pydantic import AfterValidator, Field, model_validator
 from schemas.base import Strict
 from schemas.vocabulary import CampaignKind, Language, Party
 from services.kernel.auth import Role
+
+BY_LAW: Mapping[CampaignKind, frozenset[Party]] = {CampaignKind.CHILD_ALERT: frozenset({Party.MAGISTRATE})}
+"""Consents that no policy leaves out and no waiver replaces: a Child Alert is decided by a magistrate."""
 
 _ALLOWED = {"names", "persons", "place", "name", "age"}
 
@@ -76,6 +80,10 @@ class Policy(Strict):
             missing = [word.value for word in wanted if word not in given]
             if missing:
                 raise ValueError(f"{name}: add {', '.join(missing)}")
-        if Party.MAGISTRATE not in self.kinds[CampaignKind.CHILD_ALERT].consents:
-            raise ValueError("kinds.child_alert.consents: a magistrate decides; add magistrate")
+        for kind, parties in BY_LAW.items():
+            names = ", ".join(sorted(parties))
+            if not parties <= self.kinds[kind].consents:
+                raise ValueError(f"kinds.{kind.value}.consents: by law it needs {names}; add that")
+            if any(parties & without for without in self.kinds[kind].waivers.values()):
+                raise ValueError(f"kinds.{kind.value}.waivers: nobody does without {names}; take it out")
         return self

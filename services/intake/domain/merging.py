@@ -1,0 +1,148 @@
+"""Merging a duplicate into another case: its children move, and of each kind of campaign one goes on."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+from schemas.events import CampaignRequested, CaseMerged, ChildrenJoined, ConsentRecorded
+from schemas.vocabulary import CampaignKind, EndReason
+from services.intake.domain.appeal import Known
+from services.intake.domain.campaign import Authority, Campaign, initial_state, is_showing
+from services.intake.domain.campaigns import appeal_of, covered, end_all, released, show
+from services.intake.domain.case import Case, Child
+from services.intake.domain.drafts import Draft, Secret
+from services.intake.domain.errors import ContentError, StateRuleError
+from services.intake.domain.identity import same_person
+from services.kernel.ids import derived_id
+from services.kernel.vault import key_name
+
+Moved = Mapping[UUID, Child]
+"""The id of a child of the duplicate → that child in the other case."""
+
+
+def decide_merge(
+    case: Case, campaigns: Sequence[Campaign], other: Case, theirs: Sequence[Campaign], known: Known
+) -> list[Draft]:
+    """Merges a duplicate into another case. Children that the other one lacks join it; exactly one alert is left.
+
+    Every campaign of the duplicate ends. What it showed goes on in the other case's campaign of the same kind, or, when
+    there is none, in a new one there with the same consents and what is left of the time.
+    """
+    _check(case, other)
+    moved = _moved(case, other, known)
+    joining = [child for child in moved.values() if child.index >= len(other.children)]
+    merged = Draft(case.stream, CaseMerged, {"case_id": other.case_id}, ("case", case.case_id))
+    drafts = [merged]
+    if joining:
+        records = [_record(child, known) for child in joining]
+        drafts.append(Draft(other.stream, ChildrenJoined, {"from_case": case.case_id, "children": records}))
+    after = replace(other, children=(*other.children, *joining))
+    return [*drafts, *end_all(campaigns, EndReason.OTHER), *_going_on(campaigns, after, theirs, moved, known)]
+
+
+def _check(case: Case, other: Case) -> None:
+    if other.case_id == case.case_id:
+        raise ContentError("case_id", "merge-into-itself", "name the other case")
+    if not other.version:
+        raise ContentError("case_id", "no-such-case", "case_id names no case: take it from the list of cases")
+    if not other.open:
+        raise StateRuleError("other-case-closed", "the other case is closed: reopen it first")
+    if other.mode is not case.mode:
+        raise StateRuleError(
+            "other-mode", "an exercise and a real case stay apart: name a case of the same mode"
+        )
+
+
+def _moved(case: Case, other: Case, known: Known) -> Moved:
+    """Where each missing child of the duplicate is afterwards; an erased one stays behind."""
+    moved: dict[UUID, Child] = {}
+    count = len(other.children)
+    for child in case.missing:
+        identity = known.identities.get(child.child_id)
+        same = (
+            one
+            for one in other.children
+            if one.child_id == child.child_id or same_person(identity, known.identities.get(one.child_id))
+        )
+        there = next(same, None)
+        if there is None and identity is not None:
+            there = replace(child, index=count)
+            count += 1
+        if there is not None:
+            moved[child.child_id] = there
+    return moved
+
+
+def _record(child: Child, known: Known) -> dict[str, Any]:
+    return {
+        "index": child.index,
+        "child_id": child.child_id,
+        "identity": Secret(key_name("child", child.child_id), known.identities[child.child_id]),
+        "age_min": child.age_min,
+        "age_max": child.age_max,
+        "gender": child.gender,
+        "nationality": child.nationality,
+    }
+
+
+def _going_on(
+    campaigns: Iterable[Campaign], other: Case, theirs: Iterable[Campaign], moved: Moved, known: Known
+) -> list[Draft]:
+    ours = {campaign.shown.kind: campaign for campaign in theirs if is_showing(campaign)}
+    drafts: list[Draft] = []
+    for kind, campaign in _newest(campaigns).items():
+        shown = [moved[p.child_id] for p in campaign.shown.persons if p.child_id in moved]
+        people = {child.index: child for child in shown if child.outcome is None}
+        there = ours.get(kind)
+        if there is not None:
+            before = {child.index: child for child in covered(there, other.missing)}
+            if people.keys() - before.keys():
+                drafts.append(show(there, other, _in_order(before | people), known))
+        elif people:
+            drafts += _carried(campaign, other, _in_order(people), known)
+    return drafts
+
+
+def _newest(campaigns: Iterable[Campaign]) -> dict[CampaignKind, Campaign]:
+    return {campaign.shown.kind: campaign for campaign in campaigns if is_showing(campaign)}
+
+
+def _in_order(people: Mapping[int, Child]) -> list[Child]:
+    return [people[index] for index in sorted(people)]
+
+
+def _carried(campaign: Campaign, other: Case, people: Sequence[Child], known: Known) -> list[Draft]:
+    """The same campaign in the other case: request, consents, and a release that counts the time from the first one."""
+    authority = Authority(campaign, known.policy.kinds[campaign.shown.kind])
+    fresh = initial_state(derived_id("merged-campaign", campaign.campaign_id, other.case_id), other.case_id)
+    fresh = replace(fresh, appeal=campaign.appeal)
+    key = key_name("case", other.case_id)
+    own = known.texts.get(campaign.campaign_id, {}) if _all_move(campaign, people) else {}
+    appeal = appeal_of(fresh, other, people, known, own=own if campaign.shown.own_texts else {})
+    consents = [
+        {
+            "campaign_id": fresh.campaign_id,
+            "party": party,
+            "decision": consent.decision,
+            "at": consent.at,
+            "waives": consent.waives,
+            **{name: Secret(key, text) for name, text in known.signed[campaign.campaign_id, party].items()},
+        }
+        for party, consent in campaign.consents.items()
+    ]
+    continues = {
+        "campaign_id": campaign.campaign_id,
+        "released_at": campaign.released_at,
+        "extensions": campaign.extensions,
+    }
+    return [
+        Draft(fresh.stream, CampaignRequested, {"campaign_id": fresh.campaign_id, "appeal": appeal}),
+        *(Draft(fresh.stream, ConsentRecorded, consent) for consent in consents),
+        released(authority, fresh, appeal, continues=continues),
+    ]
+
+
+def _all_move(campaign: Campaign, people: Sequence[Child]) -> bool:
+    """Own texts may name anybody who was shown, so they stay true only while everybody is."""
+    return len(people) == len(campaign.shown.persons)
