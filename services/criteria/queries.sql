@@ -69,3 +69,21 @@ select count(*) from criteria.case_state
 
 -- case_of_number: the case with this number
 select case_id from criteria.case_state where state ->> 'case_number' = $1 order by changed_at desc limit 1
+
+-- heads: how far criteria is in each partition, and since when
+select partition, next_offset, extract(epoch from clock_timestamp() - moved_at) as still_s
+from kernel.consumer_progress where consumer = $1 and topic = $2
+
+-- workers: what each living worker says of itself
+select instance, progress::text as progress from kernel.heartbeat
+where service = $1 and beat_at > clock_timestamp() - $2::interval
+
+-- standing: what stands still or waits, and the rules that act
+select (select count(distinct case_id) from criteria.parked) as parked_cases,
+    (select count(*) from criteria.parked) as parked_messages,
+    (select coalesce(extract(epoch from clock_timestamp() - min(parked_at)), 0) from criteria.parked)
+        as parked_oldest_seconds,
+    (select count(*) from criteria.timer) as timers,
+    (select coalesce(greatest(extract(epoch from clock_timestamp() - min(due_at)), 0), 0) from criteria.timer)
+        as timer_overdue_seconds,
+    (select version from criteria.rules order by acting_since desc, version limit 1) as rules

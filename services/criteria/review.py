@@ -53,7 +53,9 @@ def review(events: Iterable[Recorded], before: Rules, after: Rules) -> Review:
     if not why and worrying[0] is worrying[1]:
         return Review(counted=True)
     texts = tuple(text for found in why.values() for text in found)
-    return Review(True, Difference(state.case_number, state.kind, worrying[0], worrying[1], tuple(why), texts))
+    return Review(
+        True, Difference(state.case_number, state.kind, worrying[0], worrying[1], tuple(why), texts)
+    )
 
 
 def _why(reason: str, state: CaseState, one: tuple[Rules, Assessment], two: tuple[Rules, Assessment]) -> str:

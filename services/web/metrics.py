@@ -11,6 +11,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector, CollectorRegistry
 
+from schemas.events import CASE_EVENTS
+from services.criteria import metrics as criteria
 from services.eventlog.store import UNKNOWN_TYPES
 from services.kernel.postgres import Pool, queries
 from services.web.watch import Watch
@@ -30,7 +32,8 @@ def router(pool: Pool, watch: Watch) -> APIRouter:
         """The state of the system in figures, read when asked."""
         rows = {name: await pool.fetch(_SQL[name]) for name in _SQL}
         registry = CollectorRegistry(auto_describe=False)
-        registry.register(_Found(tuple(families(rows, watch))))
+        assessing = await criteria.families(pool, watch.settings.topic(CASE_EVENTS), watch.ends)
+        registry.register(_Found((*families(rows, watch), *assessing)))
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
     return routes
