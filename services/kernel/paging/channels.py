@@ -36,12 +36,12 @@ class Message(EmailMessage):
 def write(title: str, text: str, headers: Mapping[str, str]) -> Message:
     """A message of plain text."""
     message = Message()
+    message.set_content(text)  # first: it removes headers about the content
     message["Subject"] = title
     message["Date"] = formatdate()
     message["Auto-Submitted"] = "auto-generated"
     for name, value in headers.items():
         message[name] = value
-    message.set_content(text)
     return message
 
 

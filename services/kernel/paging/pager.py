@@ -127,15 +127,9 @@ class Pager:
             try:
                 await send(channel, written, self._settings)
             except ChannelError as error:
-                log.warning(
-                    "a channel failed", person_id=str(person), channel=kind_of(channel), exc_info=error
-                )
-            except (
-                Exception
-            ) as error:  # a channel's library may raise anything: the next channel must be tried
-                log.exception(
-                    "a channel failed", person_id=str(person), channel=kind_of(channel), exc_info=error
-                )
+                log.warning("a channel failed", person_id=str(person), reason=str(error))
+            except Exception as error:  # a library may raise anything, and the next channel must be tried
+                log.exception("a channel crashed", person_id=str(person), exc_info=error)
             else:
                 log.info("told", person_id=str(person), channel=kind_of(channel), pages=len(notices))
                 await in_transaction(self._pool, lambda c: self._sent(c, person, notices))
