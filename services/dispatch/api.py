@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Query
 from fastapi.responses import Response
 
 from schemas.commands import ChangePartner, NewPartner, Receipt
-from services.dispatch import deliveries, health, partners, receipts, replay
+from services.dispatch import deliveries, feeds_api, health, partners, receipts, replay
 from services.dispatch.desk import Answer, DispatchDeps, once, once_done
 from services.dispatch.publish import Publisher
 from services.dispatch.reconcile import reconcile_now
@@ -37,6 +37,7 @@ def router(deps: DispatchDeps) -> APIRouter:
     _replays(routes, deps)
     _partner_side(routes, deps)
     _parked(routes, deps)
+    routes.include_router(feeds_api.router(deps))
     return routes
 
 
@@ -142,8 +143,8 @@ def _partner_side(routes: APIRouter, deps: DispatchDeps) -> None:
 
     @routes.get("/v1/partner/alerts/{alert_id}", summary="One alert in full, while it may be shown")
     async def alert_in_full(alert_id: UUID, caller: Partner) -> Response:
-        body = await receipts.alert_in_full(deps, UUID(caller.name), alert_id)
-        return Response(body, headers={"Cache-Control": "no-store"}, media_type="application/json")
+        body, media_type = await receipts.alert_in_full(deps, UUID(caller.name), alert_id)
+        return Response(body, headers={"Cache-Control": "no-store"}, media_type=media_type)
 
 
 def _parked(routes: APIRouter, deps: DispatchDeps) -> None:

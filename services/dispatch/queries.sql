@@ -181,7 +181,8 @@ where recipient_id = $1 and state <> 'paused' returning *
 
 -- ping_due: a handshake at once
 insert into dispatch.ping (recipient_id, due_at) values ($1, clock_timestamp())
-on conflict (recipient_id) do update set due_at = clock_timestamp(), attempts = 0, requested_at = clock_timestamp()
+on conflict (recipient_id) do update set due_at = clock_timestamp(), attempts = 0, requested_at = clock_timestamp(),
+    last_status = null, last_error_class = null
 
 -- alerts_lit: alerts of a mode that are neither withdrawn nor expired
 select * from dispatch.alert where not withdrawn and mode = $1
@@ -282,7 +283,7 @@ select recipient_id, state, secret, case when previous_until > clock_timestamp()
 from dispatch.recipient where recipient_id = $1
 
 -- partner_alert: an alert as of the newest delivery of it to a recipient
-select a.*, d.revision, d.content, v.created_at, r.languages, r.audience,
+select a.*, d.revision, d.content, v.created_at, r.languages, r.audience, r.format,
     a.withdrawn or coalesce(a.expires_at <= clock_timestamp(), false) or r.state = 'paused'
         or d.state not in ('pending', 'delivered') as over
 from dispatch.delivery d
@@ -291,8 +292,8 @@ join dispatch.alert_revision v on v.alert_id = d.alert_id and v.revision = d.rev
 join dispatch.recipient r using (recipient_id)
 where d.recipient_id = $1 and d.alert_id = $2 order by d.revision desc limit 1
 
--- source: the sealed content of one revision
-select box from dispatch.body where alert_id = $1 and revision = $2 and variant = 'source'
+-- form: one sealed form of a revision, or its whole content
+select box from dispatch.body where alert_id = $1 and revision = $2 and variant = $3
 
 -- alert_shared: an alert that stays as it is until the end of the transaction
 select a.*, coalesce(a.expires_at <= clock_timestamp(), false) as expired from dispatch.alert a where alert_id = $1

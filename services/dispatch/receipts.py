@@ -1,6 +1,7 @@
 """What a partner does with its own token: receipts, the signed digest of what it may show, one alert in full."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -15,6 +16,7 @@ from services.dispatch import signing
 from services.dispatch.bodies import SOURCE, Bodies, find_keys, open_box
 from services.dispatch.desk import Answer, DispatchDeps
 from services.dispatch.domain import (
+    CAP_FULL,
     Alert,
     Material,
     Revision,
@@ -25,6 +27,7 @@ from services.dispatch.domain import (
 )
 from services.dispatch.publish import alert_of
 from services.dispatch.secret_boxes import open_secrets
+from services.dispatch.transport import CONTENT_TYPES
 from services.eventlog.store import (
     Append,
     Cause,
@@ -117,8 +120,8 @@ async def digest(deps: DispatchDeps, recipient_id: UUID) -> tuple[bytes, Mapping
     return body, signing.headers(secrets, f"state_{uuid4().hex}", int(now.timestamp()), body)
 
 
-async def alert_in_full(deps: DispatchDeps, recipient_id: UUID, alert_id: UUID) -> bytes:
-    """The newest revision of an alert that this partner may show. Each read is logged.
+async def alert_in_full(deps: DispatchDeps, recipient_id: UUID, alert_id: UUID) -> tuple[bytes, str]:
+    """The newest revision of an alert that this partner may show, and its media type. Each read is logged.
 
     Raises NotFoundError for an alert of others, GoneError once it must not be shown any more.
     """
@@ -129,12 +132,16 @@ async def alert_in_full(deps: DispatchDeps, recipient_id: UUID, alert_id: UUID) 
     stops = await stopped(deps.pool, [i for i in (alert.campaign_id, alert.case_id) if i])
     key = (await find_keys(deps.vault, [key_name("alert", alert_id)])).get(key_name("alert", alert_id))
     over = row["over"] or row["content"] == "withdrawn" or is_stopped(alert, stops)
-    source = await deps.pool.fetchrow(_SQL["source"], alert_id, row["revision"])
-    if over or key is None or source is None:
+    cap = replace(CAP_FULL, audience=Audience(row["audience"])).name if row["format"] == "cap" else None
+    variant = cap or SOURCE
+    form = await deps.pool.fetchrow(_SQL["form"], alert_id, row["revision"], variant)
+    if over or key is None or form is None:
         raise GoneError("alert-over", "this alert is over: show it nowhere, delete what you keep of it")
     log.info("alert read by a partner", recipient_id=str(recipient_id), alert_id=str(alert_id))
-    material = Material.model_validate(open_box(alert_id, row["revision"], SOURCE, source["box"], key))
-    return _written(deps, alert, row, material)
+    content = open_box(alert_id, row["revision"], variant, form["box"], key)
+    if cap:
+        return content.encode(), CONTENT_TYPES["cap"]
+    return _written(deps, alert, row, Material.model_validate(content)), CONTENT_TYPES["json"]
 
 
 def _written(deps: DispatchDeps, alert: Alert, row: Any, material: Material) -> bytes:

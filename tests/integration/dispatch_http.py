@@ -56,6 +56,7 @@ class Client:
         role: Role = Role.ADMIN,
         token: str = "",
         key: str = "",
+        if_none_match: str = "",
     ) -> Answer:
         path, _, query = path.partition("?")
         sent = orjson.dumps(body) if body is not None else b""
@@ -66,6 +67,8 @@ class Client:
         ]
         if key:
             headers.append((b"idempotency-key", key.encode()))
+        if if_none_match:
+            headers.append((b"if-none-match", if_none_match.encode()))
         scope = {
             "type": "http",
             "asgi": {"version": "3.0"},

@@ -54,7 +54,7 @@ async def test_new_partner_is_unverified_with_secret_token_and_a_ping_that_is_du
     ],
 )
 async def test_partner_that_cannot_be_served_is_refused(call, pool, changes, rule):
-    """A format, an address or an area that we cannot serve is a 422 that says what to write."""
+    """An address or an area that we cannot serve is a 422 that says what to write."""
     answer = await call("POST", "/v1/partners", {**PARTNER, **changes})
     assert (answer.status, answer.json["rule"]) == (422, rule)
     assert await pool.fetchval("select count(*) from dispatch.recipient") == 0
