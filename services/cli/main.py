@@ -10,6 +10,7 @@ from uuid import UUID
 
 import typer
 
+from services.cli.partner_app import partner_app
 from services.kernel.errors import ZoeklichtError
 
 DataOption = Annotated[
@@ -39,6 +40,7 @@ projections_app = typer.Typer(help="The read models.")
 tokens_app = typer.Typer(help="Who may call.", no_args_is_help=True)
 app.add_typer(topics_app, name="topics")
 app.add_typer(tokens_app, name="token")
+app.add_typer(partner_app, name="partner")
 app.add_typer(report_app, name="report")
 app.add_typer(projections_app, name="projections")
 app.add_typer(criteria_app, name="criteria", rich_help_panel="Services, one process each")

@@ -31,6 +31,7 @@ COMMANDS = {
     "import",
     "report",
     "verify",
+    "partner",
     "partner-sim",
 }
 
