@@ -79,8 +79,6 @@ async def _somebody(trial: Trial, wish: Wish) -> None:
             what = f"answered {status} to a ping signed with the new secret"
         except FailedError as error:
             what = str(error)
-        except ValueError:
-            raise KitError("write the URL as https://host/path or http://127.0.0.1:port/path") from None
         if time.monotonic() > deadline:
             raise KitError(f"{trial.url}: {what}; start your receiver with the secret, or mend the address")
         await asyncio.sleep(_ASK_S)

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from services.dispatch.outcomes import HTTP_OK
 from services.dispatch.signing import SigningKeys, headers, parse_secret
-from services.partnerkit.errors import FailedError
+from services.partnerkit.errors import FailedError, KitError
 from services.partnerkit.messages import Exercise
 from services.partnerkit.witness import Witness
 
@@ -68,7 +68,7 @@ class Trial:
         return headers(self.keys, message_id or f"msg_{uuid4().hex}", int(time.time()) - age_s, body)
 
     async def post(self, body: bytes, head: Mapping[str, str]) -> int:
-        """The status of the answer. Raises FailedError when there is none in time."""
+        """The status of the answer. Raises FailedError when there is none in time, KitError when there can be none."""
         try:
             async with self.session.post(
                 self.url,
@@ -78,6 +78,8 @@ class Trial:
                 timeout=aiohttp.ClientTimeout(total=self.timeout_s),
             ) as answer:
                 return answer.status
+        except aiohttp.InvalidURL:
+            raise KitError("write the URL as https://host/path or http://127.0.0.1:port/path") from None
         except TimeoutError:
             raise FailedError(f"no answer within {self.timeout_s:.0f} s") from None
         except aiohttp.ClientError as error:

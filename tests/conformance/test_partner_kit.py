@@ -1,0 +1,158 @@
+"""The kit fails a receiver for exactly what it does wrong."""
+
+import asyncio
+import json
+from dataclasses import replace
+
+import pytest
+from bad_receivers import SECRET, SLOW_S, TOKEN, bad_receiver
+from reference_receivers import NO_NODE, find_node, reference
+
+from services.partnerkit.checklist import CHECKS, RESTART
+from services.partnerkit.errors import KitError
+from services.partnerkit.kit import Wish, run, try_out
+from services.partnerkit.trial import Pace
+
+PACE = Pace(patience_s=3.0, quiet_s=0.4, lease_s=4, samples=10)
+IMPATIENT = replace(PACE, patience_s=0.5)
+"""For receivers of which nothing is to be seen."""
+LATE = {"old-revision", "relight", "overtaken"}
+SEEN = {"displayed", "replay", "update", "old-revision", "withdrawal", "relight", "lease-end", "renewal"}
+
+BY_RECEIPTS = {
+    "": set(),
+    "believes everybody": {"unsigned", "forged", "tampered"},
+    "believes without headers": {"unsigned"},
+    "believes any time": {"stale"},
+    "verifies parsed json": {"tampered", "raw-bytes"},
+    "leaves out the time": {"tampered"},
+    "reads one signature": {"rotation"},
+    "shows nothing": SEEN | {"receipts"},
+    "refuses a repeat": {"replay"},
+    "refuses what is late": LATE,
+    "ignores updates": {"update", "old-revision"},
+    "shows any revision": {"old-revision"},
+    "shows again after the end": {"relight", "overtaken"},
+    "forgets what it does not know": {"overtaken"},
+    "ignores withdrawals": {"receipts", "withdrawal", "relight"},
+    "counts the lease from arrival": {"lease-end"},
+    "ignores the lease": {"lease-end"},
+    "ends at once": {"lease-end"},
+    "ignores renewals": {"renewal"},
+    "a renewal lights anything": {"relight"},
+    "is slow": {"timing"},
+    "sends no receipts": SEEN | {"receipts"},
+}
+BY_STATE = {
+    "sends no receipts": {"receipts"},
+    "confirms another revision": {"receipts"},
+    "confirms without its token": {"receipts"},
+    "confirms without an offset": {"receipts"},
+    "ignores the lease": {"lease-end"},
+    "shows again after the end": {"relight", "overtaken"},
+}
+
+
+async def _tried(fault, *, by_state):
+    async with bad_receiver(fault) as url:
+        state = f"{url}state" if by_state else None
+        pace = IMPATIENT if BY_RECEIPTS.get(fault, set()) >= SEEN and not by_state else PACE
+        return await try_out(Wish(url, SECRET, TOKEN, state, timeout_s=SLOW_S / 2, pace=pace), SECRET)
+
+
+async def _reference(language, folder, *, forgets=False):
+    if language == "typescript" and find_node() is None:
+        return None
+    async with reference(language, folder, {"ZOEKLICHT_SECRET": SECRET}) as receiver:
+        restart = f"rm {folder}/{language}.json; {receiver.restart}" if forgets else receiver.restart
+        wish = Wish(receiver.url, SECRET, TOKEN, receiver.url, restart=restart, pace=PACE)
+        return await try_out(wish, SECRET)
+
+
+@pytest.fixture(scope="module")
+async def tried(tmp_path_factory):
+    """Every receiver under test at once: most of a trial is waiting."""
+    folder = tmp_path_factory.mktemp
+    trials = {(fault, "receipts"): _tried(fault, by_state=False) for fault in BY_RECEIPTS}
+    trials |= {(fault, "state"): _tried(fault, by_state=True) for fault in BY_STATE}
+    trials |= {("reference", one): _reference(one, folder(one)) for one in ("python", "typescript")}
+    trials["reference", "forgets"] = _reference("python", folder("forgets"), forgets=True)
+    return dict(zip(trials, await asyncio.gather(*trials.values()), strict=True))
+
+
+@pytest.mark.parametrize(("fault", "wanted"), BY_RECEIPTS.items())
+def test_receipts_show_exactly_the_fault(tried, fault, wanted):
+    """What the receipts tell is enough to name the fault, and nothing else is named."""
+    report = tried[fault, "receipts"]
+    assert {one.name: one.seen for one in report.findings if not one.passed}.keys() == wanted
+    assert report.passed is (not wanted)
+
+
+@pytest.mark.parametrize(("fault", "wanted"), BY_STATE.items())
+def test_state_page_shows_exactly_the_fault(tried, fault, wanted):
+    """With a page that says what is on display, wrong receipts are a fault of their own."""
+    assert {one.name for one in tried[fault, "state"].findings if not one.passed} == wanted
+
+
+def test_each_check_fails_somebody(tried):
+    """No check is there for show; each but the handshake catches a receiver of these."""
+    reports = [report for report in tried.values() if report is not None]
+    caught = {one.name for report in reports for one in report.findings if not one.passed}
+    assert caught == {check.name for check in (*CHECKS, RESTART)} - {"ping"}
+
+
+def test_report_says_what_to_do(tried):
+    """A failed check comes with its remedy, a passed one without; the report owns up to what it cannot see."""
+    found = json.loads(tried["ignores renewals", "receipts"].as_json())
+    by_name = {one["name"]: one for one in found["checks"]}
+    assert found["passed"] is False
+    assert "display.renewed" in by_name["renewal"]["remedy"]
+    assert by_name["ping"]["remedy"] is None
+    assert "p99" in by_name["timing"]["seen"]
+    assert any("restart" in text for text in found["not_seen"])
+
+
+async def test_command_prints_the_report_and_exits_1(capsys):
+    """Exit code 1 as soon as one check fails, here the handshake with another secret; json goes to standard output."""
+    quick = Pace(patience_s=0.2, quiet_s=0.05, lease_s=2, samples=2)
+    async with bad_receiver("") as url:
+        wrong = "whsec_" + "A" * 32
+        assert await run(Wish(url, wrong, pace=quick), "json") == 1
+        found = json.loads(capsys.readouterr().out)
+        assert found["checks"][0]["passed"] is False
+        assert await run(Wish(url, wrong, pace=quick), "table") == 1
+        assert "FAIL" in capsys.readouterr().out
+
+
+async def test_nobody_there_is_one_clear_line():
+    """An address without a receiver, or that is none, is an error that says what to do."""
+    quick = Pace(patience_s=0.1)
+    for url, text in (("http://127.0.0.1:1/", "start your receiver"), ("nonsense", "write the URL as")):
+        with pytest.raises(KitError, match=text):
+            await try_out(Wish(url, SECRET, pace=quick), SECRET)
+    with pytest.raises(KitError, match="HOST:PORT"):
+        await try_out(Wish("http://127.0.0.1:1/", SECRET, listen="here", pace=quick), SECRET)
+
+
+async def test_without_a_secret_one_is_made_and_waited_for(tmp_path, capsys):
+    """The kit tells the secret it made; while the receiver does not know it, nothing is tested."""
+    async with bad_receiver("") as url:
+        with pytest.raises(KitError, match="answered 401 to a ping signed with the new secret"):
+            await run(Wish(url, wait_s=0.1), "json")
+    assert "ZOEKLICHT_SECRET=whsec_" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("language", ["python", "typescript"])
+def test_reference_receiver_passes_with_a_kill_in_between(tried, language):
+    """The reference receivers pass every check, and `kill -9` makes them forget nothing."""
+    report = tried["reference", language]
+    if report is None:
+        pytest.skip(NO_NODE)
+    assert {one.name: one.seen for one in report.findings if not one.passed} == {}
+    assert report.findings[-1].name == "restart"
+
+
+def test_receiver_that_forgets_fails_the_restart(tried):
+    """A restart that loses what was seen shows what had ended."""
+    report = tried["reference", "forgets"]
+    assert {one.name for one in report.findings if not one.passed} == {"restart"}
