@@ -1,14 +1,19 @@
 """The histories of cases in a real event store: told, sent, assessed, and what the pure fold makes of them."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import asyncpg
 from criteria_ground import RULEBOOK, T0, event_id
 
-from schemas.events import EventData
+from schemas.events import TOPICS, EventData
 from schemas.vocabulary import Origin
 from services.criteria.domain import CaseFile, advance
+from services.eventlog.producer import producer
+from services.eventlog.relay import Relay
 from services.eventlog.store import (
     Append,
     Cause,
@@ -21,7 +26,9 @@ from services.eventlog.store import (
     read_stream,
 )
 from services.eventlog.wire import headers
+from services.kernel.settings import Settings
 from services.kernel.streaming import Message
+from services.kernel.topic_identity import topic_identity
 
 
 async def tell(
@@ -65,3 +72,34 @@ async def folded(pool: asyncpg.Pool, case: UUID, now: datetime = T0) -> list[byt
         if changed:
             found.append(changed.model_dump_json().encode())
     return found
+
+
+async def spoil(pool: asyncpg.Pool, case: UUID, version: int, kind: str) -> None:
+    """Puts an event into the store itself that this version cannot read."""
+    await pool.execute(
+        "insert into eventlog.events (epoch, stream, version, event_id, type, topic, subject, time, correlation_id,"
+        " actor, origin, mode, data) values (1, $1, $2, $3, $4, 'case-events', $5, now(), 'c', 'a', 'live', 'actual',"
+        """ '{"criterion": "bravery"}')""",
+        case_stream(case),
+        version,
+        event_id(case, version),
+        kind,
+        str(case),
+    )
+
+
+@asynccontextmanager
+async def relaying(settings: Settings) -> AsyncIterator[asyncio.Task[None]]:
+    """A relay at work between the store and Kafka."""
+    tail = await asyncpg.connect(settings.database_url.get_secret_value())
+    sender = producer(settings)
+    await sender.start()
+    relay = Relay(tail, sender, settings)
+    await relay.begin(await topic_identity(settings, TOPICS))
+    stop = asyncio.Event()
+    task = asyncio.create_task(relay.run(stop))
+    yield task
+    stop.set()
+    await asyncio.wait_for(task, 10)
+    await sender.stop()
+    await tail.close()

@@ -12,7 +12,7 @@ import asyncpg
 import orjson
 import pytest
 from criteria_ground import BOX, PREVENTIVE, RULEBOOK, RULES, T0, case_id, circumstance, event_id, opened
-from criteria_log import assessments, data_of, folded, messages, tell
+from criteria_log import assessments, data_of, folded, messages, relaying, spoil, tell
 
 from schemas.events import (
     AssessmentChanged,
@@ -31,15 +31,9 @@ from services.criteria.handlers import Assessor
 from services.criteria.main import serve
 from services.criteria.rulebook import RulesError
 from services.criteria.stream import criteria_stream, run_reports, run_timers
-from services.eventlog.producer import producer
-from services.eventlog.relay import Relay
-from services.eventlog.store import (
-    case_stream,
-)
 from services.kernel.paging import open_pages
 from services.kernel.service import Runtime
 from services.kernel.streaming import Message, run_stream
-from services.kernel.topic_identity import topic_identity
 
 MEDICATION = Criterion.MEDICATION_DEPENDENT
 CLOSED = CaseClosed(outcomes=())
@@ -296,20 +290,6 @@ async def test_a_quarantined_case_is_resumed_from_the_store(pool, assessor):
     await tell(pool, A, said(Answer.NO), start=3)
     await assessor.apply(await messages(pool, "case-%"))
     assert await data_of(pool, A) == await folded(pool, A)
-
-
-async def spoil(pool: asyncpg.Pool, case: UUID, version: int, kind: str) -> None:
-    """Puts an event into the store itself that this version cannot read."""
-    await pool.execute(
-        "insert into eventlog.events (epoch, stream, version, event_id, type, topic, subject, time, correlation_id,"
-        " actor, origin, mode, data) values (1, $1, $2, $3, $4, 'case-events', $5, now(), 'c', 'a', 'live', 'actual',"
-        """ '{"criterion": "bravery"}')""",
-        case_stream(case),
-        version,
-        event_id(case, version),
-        kind,
-        str(case),
-    )
 
 
 async def test_a_case_that_is_still_poison_stays_in_quarantine(pool, assessor):
@@ -589,19 +569,8 @@ class Ground:
 
 @pytest.fixture
 async def ground(settings_with_kafka, pool):
-    settings = settings_with_kafka
-    tail = await asyncpg.connect(settings.database_url.get_secret_value())
-    sender = producer(settings)
-    await sender.start()
-    relay = Relay(tail, sender, settings)
-    await relay.begin(await topic_identity(settings, ("case-events", "delivery-events", "ops-events")))
-    stop = asyncio.Event()
-    relaying = asyncio.create_task(relay.run(stop))
-    yield Ground(pool, Runtime("criteria", settings, pool), relaying)
-    stop.set()
-    await asyncio.wait_for(relaying, 10)
-    await sender.stop()
-    await tail.close()
+    async with relaying(settings_with_kafka) as relay:
+        yield Ground(pool, Runtime("criteria", settings_with_kafka, pool), relay)
 
 
 async def test_from_the_store_through_kafka_to_the_assessment(ground):
