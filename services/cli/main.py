@@ -1,28 +1,18 @@
 """The command `zoeklicht`. Everything heavy is imported by the command that needs it, so that `--help` is quick."""
 
 # ruff: noqa: PLC0415 - late imports are the point here
-import asyncio
 import sys
-from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
 import typer
 
+from services.cli.emergency_app import emergency_app
+from services.cli.options import DEFAULT_DATA, DataOption, do
+from services.cli.paging_app import duty_app, page_app
 from services.cli.partner_app import partner_app
 from services.kernel.errors import ZoeklichtError
-
-DataOption = Annotated[
-    Path,
-    typer.Option(
-        "--data",
-        envvar="ZOEKLICHT_DATA",
-        help="The folder of the installation; the system running there is used, or its servers are started.",
-        file_okay=False,
-    ),
-]
-DEFAULT_DATA = Path(".zoeklicht")
 
 app = typer.Typer(
     name="zoeklicht",
@@ -41,14 +31,12 @@ tokens_app = typer.Typer(help="Who may call.", no_args_is_help=True)
 app.add_typer(topics_app, name="topics")
 app.add_typer(tokens_app, name="token")
 app.add_typer(partner_app, name="partner")
+app.add_typer(page_app, name="page")
+app.add_typer(duty_app, name="duty")
+app.add_typer(emergency_app)
 app.add_typer(report_app, name="report")
 app.add_typer(projections_app, name="projections")
 app.add_typer(criteria_app, name="criteria", rich_help_panel="Services, one process each")
-
-
-def _do(work: Callable[[], Coroutine[Any, Any, int | None]]) -> None:
-    """Runs a command's work and ends with its exit code."""
-    raise typer.Exit(asyncio.run(work()) or 0)
 
 
 @app.command()
@@ -87,7 +75,7 @@ def run(
 
         scenario = play
     wish = Wish(Place(data), host, port, allow_loopback_partners or demo)
-    _do(lambda: run_all(wish, scenario))
+    do(lambda: run_all(wish, scenario))
 
 
 def _service(name: str) -> None:
@@ -122,7 +110,7 @@ def criteria_resume(
     """Take a case out of quarantine, once what was wrong with its event is mended."""
     from services.cli import upkeep
 
-    _do(lambda: upkeep.criteria_resume(data, case))
+    do(lambda: upkeep.criteria_resume(data, case))
 
 
 @criteria_app.command("explain")
@@ -140,7 +128,7 @@ def criteria_explain(
     """Show why a case is worrying or not: findings with their evidence, open questions, what changed when."""
     from services.cli import rules as by_rules
 
-    _do(lambda: by_rules.explain(data, case, rules, language, form))
+    do(lambda: by_rules.explain(data, case, rules, language, form))
 
 
 @criteria_app.command("compare")
@@ -153,7 +141,7 @@ def criteria_compare(
     """Show which cases of the history other rules would have judged otherwise, and why. Changes nothing."""
     from services.cli import rules as by_rules
 
-    _do(lambda: by_rules.compare(data, before, after, form))
+    do(lambda: by_rules.compare(data, before, after, form))
 
 
 @app.command(rich_help_panel="Services, one process each")
@@ -192,7 +180,7 @@ def projections_list(data: DataOption = DEFAULT_DATA) -> None:
     """Show every read model and its version."""
     from services.cli import insight
 
-    _do(lambda: insight.projections_list(data))
+    do(lambda: insight.projections_list(data))
 
 
 @projections_app.command("status")
@@ -200,7 +188,7 @@ def projections_status(data: DataOption = DEFAULT_DATA) -> None:
     """Show how far each read model is behind, and what stopped it."""
     from services.cli import insight
 
-    _do(lambda: insight.projections_status(data))
+    do(lambda: insight.projections_status(data))
 
 
 @app.command()
@@ -214,7 +202,7 @@ def migrate(
     """Bring both databases to this version."""
     from services.cli import upkeep
 
-    _do(lambda: upkeep.migrate(data, new_epoch=new_epoch))
+    do(lambda: upkeep.migrate(data, new_epoch=new_epoch))
 
 
 @app.command()
@@ -222,7 +210,7 @@ def alive() -> None:
     """Exit 0 when the service on this host has sent a heartbeat lately: the health check of a container."""
     from services.cli import upkeep
 
-    _do(upkeep.alive)
+    do(upkeep.alive)
 
 
 @tokens_app.command("create")
@@ -238,7 +226,7 @@ def token_create(
     """Make a bearer token and print it: it can be read only now."""
     from services.cli import upkeep
 
-    _do(lambda: upkeep.token_create(data, principal, role, days))
+    do(lambda: upkeep.token_create(data, principal, role, days))
 
 
 @topics_app.command("create")
@@ -246,7 +234,7 @@ def topics_create(data: DataOption = DEFAULT_DATA) -> None:
     """Create the topics that are missing, as the settings say."""
     from services.cli import upkeep
 
-    _do(lambda: upkeep.topics_create(data))
+    do(lambda: upkeep.topics_create(data))
 
 
 @app.command("import")
@@ -259,7 +247,7 @@ def import_file(
     """Take in history from elsewhere; alerts nobody. Twice the same file changes nothing; exit 1 when a line is bad."""
     from services.cli import history
 
-    _do(lambda: history.import_file(file, data))
+    do(lambda: history.import_file(file, data))
 
 
 @report_app.command("annual")
@@ -276,7 +264,7 @@ def report_annual(
     """Show the figures of a year."""
     from services.cli import figures
 
-    _do(lambda: figures.annual(year, form, output, data))
+    do(lambda: figures.annual(year, form, output, data))
 
 
 @app.command()
@@ -284,7 +272,7 @@ def verify(data: DataOption = DEFAULT_DATA) -> None:
     """Check every invariant from the tables; exit 1 and a list when one is broken."""
     from services.cli import verify as checks
 
-    _do(lambda: checks.verify(data))
+    do(lambda: checks.verify(data))
 
 
 @app.command("partner-sim")
@@ -297,7 +285,7 @@ def partner_sim(
     from services.cli.place import Place
     from services.simulation.partner_sim import simulate
 
-    _do(lambda: simulate(Place(data).access_file, count, port))
+    do(lambda: simulate(Place(data).access_file, count, port))
 
 
 @app.command("partner-kit")
@@ -338,7 +326,7 @@ def partner_kit(
     from services.partnerkit.kit import Wish, run
 
     wish = Wish(url, secret, token, state_url, listen, receipts_url, restart, timeout)
-    _do(lambda: run(wish, form))
+    do(lambda: run(wish, form))
 
 
 def main() -> None:

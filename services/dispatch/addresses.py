@@ -3,11 +3,10 @@
 import socket
 from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import SplitResult, urlsplit
 
 from services.kernel.errors import ZoeklichtError
-from services.kernel.settings import Settings
 
 Address = IPv4Address | IPv6Address
 AddressInfo = tuple[Any, Any, int, str, tuple[Any, ...]]
@@ -38,7 +37,19 @@ class AddressRefusedError(ZoeklichtError, OSError):
     """A partner's address is not one to which anything is sent; an OSError, as failures to connect are."""
 
 
-def check_url(url: str, settings: Settings) -> None:
+class Reviewed(Protocol):
+    """Where may be sent to: of the settings, or of an emergency pack."""
+
+    @property
+    def partner_hosts(self) -> frozenset[str]:
+        """host:port of every partner."""
+
+    @property
+    def allow_loopback_partners(self) -> bool:
+        """Whether http and any port of this machine may be sent to."""
+
+
+def check_url(url: str, settings: Reviewed) -> None:
     """Raises AddressRefusedError unless `url` is https to a host and port on the reviewed list.
 
     With `allow_loopback_partners`, http and any port of the machine itself are allowed too.
@@ -55,7 +66,7 @@ def check_url(url: str, settings: Settings) -> None:
     _check_listed(parts, f"{host}:{port}", settings)
 
 
-def _check_listed(parts: SplitResult, place: str, settings: Settings) -> None:
+def _check_listed(parts: SplitResult, place: str, settings: Reviewed) -> None:
     if parts.scheme != "https":
         raise AddressRefusedError("only https is sent to: ask the partner for an https address")
     if place not in settings.partner_hosts:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from services.dispatch.auditor import audit, counts, page_findings
+from services.dispatch.emergency.writing import keep_writing
 from services.dispatch.healing import heal
 from services.dispatch.publish import Publisher
 from services.kernel.paging import all_clear, page
@@ -29,6 +30,7 @@ async def serve(runtime: Runtime) -> None:
         publisher = Publisher(runtime.pool, Vault(keys, settings.master_key_bytes), settings)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(Pager(runtime.pool, settings).run(runtime.stop))
+            tasks.create_task(keep_writing(runtime))
             tasks.create_task(_watch(runtime, publisher))
     finally:
         await keys.close()

@@ -59,6 +59,7 @@ class Publication:
 
     `material` None: nothing can be shown. `unless_same`: no revision when the newest one says the same already.
     `concerns`: the audiences, `only`: the recipients for whom it says something new (None: all).
+    `number`: the revision's, where it was sent before it could be published (None: the next one).
     """
 
     alert: Alert
@@ -70,6 +71,7 @@ class Publication:
     concerns: frozenset[Audience] | None = None
     only: frozenset[UUID] | None = None
     unless_same: bool = False
+    number: int | None = None
     seen: Seen | None = None
 
 
@@ -228,7 +230,7 @@ class Publisher:
             and row["fingerprint"] == self.bodies.fingerprint(alert, publication.material)
         ):
             return None
-        number = known.head_revision + 1 if known else 1
+        number = publication.number or (known.head_revision + 1 if known else 1)
         content: Content = "issued" if known is None else publication.content
         # A withdrawal says what the alert was, not what somebody thinks that it was.
         whole = alert_of(row) if row and content == "withdrawn" else alert

@@ -5,13 +5,12 @@ from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Protocol
 
 import aiohttp
 
-from services.dispatch.addresses import AddressRefusedError, check_url, guarded_sockets
+from services.dispatch.addresses import AddressRefusedError, Reviewed, check_url, guarded_sockets
 from services.kernel.errors import ZoeklichtError
-from services.kernel.settings import Settings
 
 MOST_ANSWER = 64 * 1024
 """Bytes of an answer's body that are read at most; the rest is nobody's business."""
@@ -41,6 +40,14 @@ class TransportError(ZoeklichtError):
         super().__init__(f"no answer from the partner: {error_class}")
         self.error_class = error_class
         self.sent = sent
+
+
+class Limits(Reviewed, Protocol):
+    """What a transport asks of the settings, or of an emergency pack."""
+
+    @property
+    def delivery_timeout_s(self) -> float:
+        """How long an answer may take."""
 
 
 @dataclass(slots=True)
@@ -77,7 +84,7 @@ class _LastLook(aiohttp.TCPConnector):
 class Transport:
     """Posts to partners. To be closed at the end."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Limits) -> None:
         self._settings = settings
         timeout = settings.delivery_timeout_s
         self._session = aiohttp.ClientSession(

@@ -83,6 +83,8 @@ class Settings(BaseSettings):
     """The same, for people."""
     cap_key_file: Path | None = None
     """A private key and its certificate in PEM, which sign CAP messages; by default derived from the master key."""
+    keep_deliveries_days: Annotated[int, Field(ge=1, le=36_500)] = 400
+    """How long deliveries, attempts and receipts are kept after their alert was withdrawn."""
     standby_linger_s: Annotated[float, Field(ge=0, le=3600)] = 600.0
     """A case must stay not worrying this long before its standby alert is withdrawn."""
     smtp_url: SecretStr | None = None
@@ -95,7 +97,9 @@ class Settings(BaseSettings):
     """Asked for after each audit that found nothing; whoever watches it from outside notices when that ends."""
     emergency_pack: Path | None = None
     """A folder, best one mounted from elsewhere, into which an encrypted emergency pack is written again and again."""
-    emergency_recipients: Annotated[frozenset[str], NoDecode] = frozenset()
+    emergency_recipients: Annotated[frozenset[str], NoDecode] = Field(
+        default=frozenset(), validate_default=True
+    )
     """Public keys (age1…) of those who can open the emergency pack, separated by commas."""
     emergency_every_s: Annotated[float, Field(gt=0, le=3600)] = 300.0
     emergency_kept: Annotated[int, Field(ge=1, le=10_000)] = 288
@@ -130,7 +134,9 @@ class Settings(BaseSettings):
 
     @field_validator("emergency_recipients", mode="before")
     @classmethod
-    def _public_keys(cls, value: object) -> object:
+    def _public_keys(cls, value: object, info: object) -> object:
+        if not value and getattr(info, "data", {}).get("emergency_pack"):
+            raise ValueError("name who can open the packs: `zoeklicht emergency-key` makes a key (age1…)")
         if not isinstance(value, str):
             return value
         keys = frozenset(part.strip() for part in value.split(",") if part.strip())
