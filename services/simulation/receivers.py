@@ -1,21 +1,18 @@
 """Partners as they should be, and as they sometimes are: real HTTP servers that keep what they were told.
 
-A conformant receiver checks the Standard Webhooks signature, accepts only a revision above the last one it saw of an
-alert, shows it for as long as the display is leased, and confirms with receipts. Each one also notes whatever came,
-so that a test can prove afterwards that nothing came too late or twice.
+What a conformant receiver believes, shows and confirms is what the reference receiver for partners does. Each one here
+also notes whatever came, so that a test can prove afterwards that nothing came too late or twice.
 """
 
 import asyncio
 import base64
-import hashlib
-import hmac
 import json
 import random
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, Self
 
@@ -23,7 +20,8 @@ import aiohttp
 import structlog
 from aiohttp import web
 
-TOLERANCE_S = 300
+from services.partnerkit.receiver import Displays, authentic
+
 HANG_S = 25.0
 FIRST_FAILURES = 2
 RECEIPT_ATTEMPTS = 8
@@ -64,14 +62,6 @@ class Seen:
 
 
 @dataclass(slots=True)
-class Shown:
-    """What is on the displays, and until when without a renewal."""
-
-    revision: int
-    until: datetime | None
-
-
-@dataclass(slots=True)
 class Receiver:
     """One partner. `secret` and `token` are known once it is registered; until then messages wait a little."""
 
@@ -84,17 +74,16 @@ class Receiver:
     partner_id: str | None = None
     token: str | None = None
     history: list[Seen] = field(default_factory=list)
-    shown: dict[str, Shown] = field(default_factory=dict)
-    revisions: dict[str, int] = field(default_factory=dict)
+    displays: Displays = field(default_factory=Displays)
     _arrived: list[tuple[str, int, str]] = field(default_factory=list)
-    _secret: bytes = b""
+    _keys: list[bytes] = field(default_factory=list)
     _registered: asyncio.Event = field(default_factory=asyncio.Event)
     _messages: int = 0
 
     def know(self, partner_id: str, secret: str, token: str) -> None:
         """Takes note of what the registration answered."""
         self.partner_id, self.token = partner_id, token
-        self._secret = base64.b64decode(secret.removeprefix("whsec_"))
+        self._keys = [base64.b64decode(secret.removeprefix("whsec_"))]
         self._registered.set()
 
     async def answer(self, headers: Mapping[str, str], body: bytes) -> int:
@@ -102,20 +91,16 @@ class Receiver:
         arrived = time.monotonic()
         with suppress(TimeoutError):
             await asyncio.wait_for(self._registered.wait(), _SECRET_WITHIN_S)
-        if not self._authentic(headers, body):
+        if not authentic(self._keys, headers, body, time.time()):
             return 401
-        message = json.loads(body)
-        if message["type"] == "ping":
-            return 200
-        if message["type"] == "display.renewed":
-            self._renew(message, int(headers["webhook-timestamp"]))
-            return 200
+        message, stamp = json.loads(body), int(headers["webhook-timestamp"])
         if message["type"] not in _ALERTS:
+            self.displays.take(message, stamp, time.time())
             return 200
         alert_id, revision = message["data"]["alert_id"], int(message["data"]["revision"])
         self._arrived.append((alert_id, revision, headers["webhook-id"]))
         status = await self._misbehave()
-        accepted = status == 200 and self._accept(message, int(headers["webhook-timestamp"]))  # noqa: PLR2004 - OK
+        accepted = status == 200 and self._accept(message, stamp)  # noqa: PLR2004 - OK
         now = time.monotonic()
         self.history.append(
             Seen(
@@ -132,18 +117,6 @@ class Receiver:
         )
         return status
 
-    def _authentic(self, headers: Mapping[str, str], body: bytes) -> bool:
-        message_id, stamp = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
-        if not stamp.isdecimal() or abs(time.time() - int(stamp)) > TOLERANCE_S or not self._secret:
-            return False
-        mac = hmac.new(self._secret, f"{message_id}.{stamp}.".encode() + body, hashlib.sha256)
-        wanted = "v1," + base64.b64encode(mac.digest()).decode()
-        given = headers.get("webhook-signature", "").split(" ")
-        fits = [
-            hmac.compare_digest(wanted, one) for one in given
-        ]  # every one is compared, also after a match
-        return any(fits)
-
     async def _misbehave(self) -> int:
         self._messages += 1
         match self.behaviour:
@@ -157,27 +130,22 @@ class Receiver:
         return 200
 
     def _accept(self, message: Mapping[str, Any], stamp: int) -> bool:
-        data = message["data"]
-        alert_id, revision = data["alert_id"], int(data["revision"])
-        if revision <= self.revisions.get(alert_id, 0):
-            return False
-        self.revisions[alert_id] = revision
-        if message["type"] != _WITHDRAWN:
-            self.shown[alert_id] = Shown(revision, _lease(stamp, data.get("display_for_s")))
-        elif self.behaviour is not Behaviour.STUBBORN:
-            self.shown.pop(alert_id, None)
-        return True
+        alerts, alert_id = self.displays.state["alerts"], message["data"]["alert_id"]
+        before = dict(alerts.get(alert_id, {}))
+        accepted = self.displays.take(message, stamp, time.time())
+        if accepted and self.behaviour is Behaviour.STUBBORN and message["type"] == _WITHDRAWN:
+            alerts[alert_id] |= {name: before[name] for name in ("data", "until") if before}
+            self.displays.state["receipts"].clear()
+        return accepted
 
-    def _renew(self, message: Mapping[str, Any], stamp: int) -> None:
-        for one in message["data"]["alerts"]:
-            shown = self.shown.get(one["alert_id"])
-            if shown is not None and shown.revision == one["revision"]:
-                shown.until = _lease(stamp, one["display_for_s"])
+    @property
+    def shown(self) -> dict[str, int]:
+        """What is on the displays now, by alert, with its revision."""
+        return {alert_id: one["revision"] for alert_id, one in self.displays.shown(time.time()).items()}
 
     def lit(self, alert_id: str, now: datetime | None = None) -> bool:
         """Whether the displays show the alert: a lease that was not renewed ends by itself."""
-        shown = self.shown.get(alert_id)
-        return shown is not None and (shown.until is None or shown.until > (now or datetime.now(UTC)))
+        return alert_id in self.displays.shown(now.timestamp() if now else time.time())
 
     def accepted_at(self, alert_id: str, *kinds: str) -> float | None:
         """When it first accepted a message of these types about the alert."""
@@ -214,11 +182,6 @@ class Receiver:
             if seen.status == 200:  # noqa: PLR2004 - OK
                 answered.add((seen.alert_id, seen.revision))
         return found
-
-
-def _lease(stamp: int, seconds: int | None) -> datetime | None:
-    """The display's lease counts from the signed time of the message, not from its arrival."""
-    return None if seconds is None else datetime.fromtimestamp(stamp, UTC) + timedelta(seconds=seconds)
 
 
 class Field:
@@ -268,28 +231,18 @@ class Field:
         body = await request.read()
         headers = {name.lower(): value for name, value in request.headers.items()}
         status = await receiver.answer(headers, body)
-        if status == 200 and receiver.history and receiver.audience == "display":  # noqa: PLR2004 - OK
-            self._confirm(receiver, json.loads(body))
+        self._confirm(receiver)
         return web.Response(status=status)
 
-    def _confirm(self, receiver: Receiver, message: Mapping[str, Any]) -> None:
-        data = message["data"]
-        if message["type"] not in _ALERTS or receiver.history[-1].alert_id != data["alert_id"]:
-            return
-        withdrawn = message["type"] == _WITHDRAWN
-        if not receiver.history[-1].accepted or (withdrawn and receiver.behaviour is Behaviour.STUBBORN):
-            return
-        receipt = {
-            "alert_id": data["alert_id"],
-            "revision": data["revision"],
-            "state": "removed" if withdrawn else "displayed",
-            "screens": 0 if withdrawn else 1 + receiver.number,
-            "at": datetime.now(UTC).isoformat(),
-        }
-        if data.get("receipts_url"):
-            task = asyncio.create_task(self._send_receipt(receiver, data["receipts_url"], receipt))
-            self._receipts.add(task)
-            task.add_done_callback(self._receipts.discard)
+    def _confirm(self, receiver: Receiver) -> None:
+        due, receiver.displays.state["receipts"] = receiver.displays.state["receipts"], []
+        for one in due if receiver.audience == "display" else ():
+            screens = 1 + receiver.number if one["body"]["state"] == "displayed" else 0
+            if one["url"]:
+                receipt = {**one["body"], "screens": screens}
+                task = asyncio.create_task(self._send_receipt(receiver, one["url"], receipt))
+                self._receipts.add(task)
+                task.add_done_callback(self._receipts.discard)
 
     async def _send_receipt(self, receiver: Receiver, url: str, receipt: Mapping[str, Any]) -> None:
         if self._session is None:
@@ -317,7 +270,7 @@ class Field:
                         "behaviour": one.behaviour,
                         "audience": one.audience,
                         "partner_id": one.partner_id,
-                        "shown": {alert: shown.revision for alert, shown in one.shown.items()},
+                        "shown": one.shown,
                         "repeats": len(one.repeats),
                         "history": [asdict(seen) for seen in one.history],
                     }

@@ -169,7 +169,7 @@ async def test_a_slow_partner_decides_when_it_is_done_and_not_before():
         assert await send(ground, body("withdrawn", 2)) == 200
         assert await issue == 200
         assert 1 <= time.monotonic() - began < 4
-        assert receiver.revisions["a1"] == 2
+        assert receiver.displays.state["alerts"]["a1"]["revision"] == 2
         assert not receiver.lit("a1")
 
 
