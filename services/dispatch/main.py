@@ -9,6 +9,7 @@ from aiokafka.errors import KafkaError
 from schemas.events import CASE_EVENTS
 from services.dispatch.publish import Publisher
 from services.dispatch.reconcile import run_reconciling
+from services.dispatch.retention import run_retention
 from services.dispatch.standby import run_timer
 from services.dispatch.stops import run_stops
 from services.dispatch.stream import CONSUMER, Planner
@@ -34,6 +35,7 @@ async def serve(runtime: Runtime) -> None:
             tasks.create_task(run_stops(runtime, publisher))
             tasks.create_task(run_timer(runtime, publisher))
             tasks.create_task(run_reconciling(runtime, publisher))
+            tasks.create_task(run_retention(runtime))
             tasks.create_task(_follow(runtime, Planner(publisher, settings)))
     finally:
         await keys.close()

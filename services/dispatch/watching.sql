@@ -27,19 +27,20 @@ order by a.alert_id
 -- breaker: what is remembered of a recipient that failed lately
 select failures, is_open, allowed, probe_at from dispatch.breaker where recipient_id = $1
 
--- answers: how a recipient answered since a moment, and how fast, in milliseconds
+-- answers: how a recipient answered since a moment, and how fast, in milliseconds; now() and not the clock, which no
+-- index can be asked for
 select count(*) as attempts, count(*) filter (where t.status between 200 and 299) as accepted,
     percentile_cont(0.5) within group (order by extract(epoch from t.ended_at - t.started_at) * 1000)
         filter (where t.status is not null) as p50,
     percentile_cont(0.99) within group (order by extract(epoch from t.ended_at - t.started_at) * 1000)
         filter (where t.status is not null) as p99
 from dispatch.attempt t join dispatch.delivery d using (delivery_id)
-where t.started_at > clock_timestamp() - $2::interval and d.recipient_id = $1
+where t.started_at > now() - $2::interval and d.recipient_id = $1
 
 -- failures: why attempts failed since a moment; one without an end was cut off with its sender
 select coalesce(t.error_class, 'cut_off') as error_class, count(*) as count
 from dispatch.attempt t join dispatch.delivery d using (delivery_id)
-where t.started_at > clock_timestamp() - $2::interval and d.recipient_id = $1
+where t.started_at > now() - $2::interval and d.recipient_id = $1
   and (t.error_class is not null or (t.ended_at is null and t.started_at < clock_timestamp() - interval '1 minute'))
 group by 1 order by 2 desc, 1
 

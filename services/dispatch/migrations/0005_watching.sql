@@ -19,7 +19,7 @@ with withdrawal as (
     select * from dispatch.delivery where content = 'withdrawn' and state in ('pending', 'held')
     union all
     select * from dispatch.delivery
-    where content = 'withdrawn' and state = 'delivered' and created_at > clock_timestamp() - interval '24 hours'
+    where content = 'withdrawn' and state = 'delivered' and created_at > now() - interval '24 hours'
 )
 select w.alert_id, w.recipient_id, w.delivery_id, w.revision, w.state, w.attempts, w.created_at as since,
     shown.revision as shown_revision
