@@ -3,7 +3,7 @@ BIN := .venv/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast test-long check bench lock schemas clean
+.PHONY: help run test test-fast test-long check bench bench-criteria lock schemas clean
 
 help:  ## Says what each target does
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -41,6 +41,9 @@ check: .venv/.dev  ## Lint, format, types, import rules, schema drift
 
 bench: .venv/.dev  ## Measure on this machine; the last result stays in bench/results
 	@$(BIN)/python bench/way.py $(ARGS)
+
+bench-criteria: .venv/.dev  ## Measure criteria: against the ceiling, memory, length of history
+	@$(BIN)/python bench/criteria.py $(ARGS)
 
 schemas: .venv/.dev  ## Write JSON Schemas and AsyncAPI from the models
 	@$(BIN)/python -m schemas.generate

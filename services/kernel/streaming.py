@@ -77,9 +77,9 @@ def _credentials(settings: Settings) -> Any:
     return faust.SSLCredentials(context) if context else None
 
 
-def stream_app(settings: Settings, group: str, topic: str, apply: Apply) -> faust.App:
-    """A Faust app whose only agent hands batches of `topic` to `apply` and acknowledges what `apply` committed."""
-    app = faust.App(
+def safe_app(settings: Settings, group: str) -> faust.App:
+    """A Faust app in the only shape that loses nothing; its one agent acknowledges by itself, one event at a time."""
+    return faust.App(
         settings.topic(group),
         broker=_broker(settings),
         broker_credentials=_credentials(settings),
@@ -103,9 +103,17 @@ def stream_app(settings: Settings, group: str, topic: str, apply: Apply) -> faus
         loghandlers=[],
         logging_config={"version": 1, "disable_existing_loggers": False},
     )
-    source = app.topic(
-        settings.topic(topic), key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw"
-    )
+
+
+def raw_topic(app: faust.App, name: str) -> Any:
+    """A topic whose messages come as they are."""
+    return app.topic(name, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
+
+
+def stream_app(settings: Settings, group: str, topic: str, apply: Apply) -> faust.App:
+    """A Faust app whose only agent hands batches of `topic` to `apply` and acknowledges what `apply` committed."""
+    app = safe_app(settings, group)
+    source = raw_topic(app, settings.topic(topic))
 
     @app.agent(source, concurrency=1, supervisor_strategy=CrashingSupervisor)
     async def work(stream: Any) -> None:
