@@ -1,6 +1,7 @@
 """The keys that sign for recipients: secrets are kept sealed, bound to their recipient; private keys are not kept."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -28,6 +29,7 @@ def open_secrets(row: Mapping[str, Any], master: bytes) -> SigningKeys:
     return SigningKeys(secrets, private_key(row["recipient_id"], master))
 
 
+@lru_cache(maxsize=4096)
 def private_key(recipient_id: UUID, master: bytes) -> Ed25519PrivateKey:
-    """The recipient's own ed25519 key, derived from the master key: it is stored nowhere and cannot leak from a store."""
+    """The recipient's own ed25519 key, derived from the master key: no store holds it. Deriving costs more than signing."""
     return Ed25519PrivateKey.from_private_bytes(derive(master, f"{_ASYMMETRIC}/{recipient_id}"))
