@@ -82,7 +82,7 @@ def verify(
     signatures = list(root.iter(f"{_DS}Signature"))
     if not signatures:
         return Verdict.MISSING
-    if len(signatures) > 1 or not _signs_the_whole(root, signatures[0]):
+    if len(signatures) > 1 or not _signs_the_whole(signatures[0]):
         return Verdict.FORM
     if damaged := _damaged(signatures[0]):
         return damaged
@@ -94,15 +94,10 @@ def verify(
     return verdict
 
 
-def _signs_the_whole(root: etree._Element, signature: etree._Element) -> bool:
+def _signs_the_whole(signature: etree._Element) -> bool:
     references = signature.findall(f"{_DS}SignedInfo/{_DS}Reference")
     used = {one.get("Algorithm") for one in signature.iter(f"{_DS}Transform")}
-    return (
-        signature.getparent() is root
-        and [one.get("URI") for one in references] == [""]
-        and _ENVELOPED in used
-        and used <= _TRANSFORMS
-    )
+    return [one.get("URI") for one in references] == [""] and _ENVELOPED in used and used <= _TRANSFORMS
 
 
 def _damaged(signature: etree._Element) -> Verdict | None:
@@ -131,6 +126,7 @@ def _verified(
 ) -> Verdict:
     if certificate is None and authorities is None:
         return Verdict.CERTIFICATE
+    # A signature deeper inside would sign a message within the message that is read.
     config = SignatureConfiguration(location="./", verification_time=at)
     try:
         XMLVerifier().verify(

@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from services.cap import CapError, SigningKey, Verdict, read, sign, verify, write
 from services.cap.keys import SEED_BYTES
+from services.cap.writing import serialised
 
 SAMPLES = Path(__file__).parents[1] / "data" / "cap"
 AUTHORITY = SAMPLES / "lets_encrypt_e5.pem"
@@ -81,8 +83,10 @@ def test_another_key_signs_for_nobody():
 def test_a_signed_message_inside_another_is_not_believed():
     """Signature wrapping: the signature must be a child of the alert that is read."""
     inner = SIGNED.split(b"?>", 1)[1]
-    wrapped = inner.replace(b"<identifier>", b"<x>" + inner + b"</x><identifier>", 1)
-    assert verify(wrapped, certificate=KEY.certificate) is Verdict.FORM
+    forged = serialised(write(replace(MESSAGE, identifier="forged"))).split(b"?>", 1)[1]
+    for outer in (forged, inner):
+        wrapped = outer.replace(b"<identifier>", b"<x>" + inner + b"</x><identifier>", 1)
+        assert verify(wrapped, certificate=KEY.certificate) is Verdict.FORM
 
 
 def test_the_installation_s_key_and_certificate_are_always_the_same():
