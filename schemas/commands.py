@@ -6,7 +6,7 @@ from uuid import UUID
 from pydantic import AnyHttpUrl, Field, StrictBool, model_validator
 
 from schemas.base import Age, Country, Day, Instant, LongText, PostalCode, ShortText, Strict
-from schemas.events import AbductionDetails, ChildOutcome, Details, NoDetails, UndefinedDetails
+from schemas.events import AbductionDetails, ChildIndex, ChildOutcome, Details, NoDetails, UndefinedDetails
 from schemas.vocabulary import (
     Answer,
     Audience,
@@ -22,8 +22,6 @@ from schemas.vocabulary import (
     Party,
     ReceiptState,
 )
-
-ChildIndex = Annotated[int, Field(ge=0, le=99)]
 
 
 class AgeEstimate(Strict):

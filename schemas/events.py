@@ -36,6 +36,10 @@ DELIVERY_EVENTS = "delivery-events"
 OPS_EVENTS = "ops-events"
 
 
+ChildIndex = Annotated[int, Field(ge=0, le=99)]
+"""Which child of the case, from 0."""
+
+
 class EventData(Strict):
     """Base of every event's data. `TYPE` is the CloudEvents type, `TOPIC` the family it travels in."""
 
@@ -113,7 +117,7 @@ Details = AbductionDetails | UndefinedDetails | NoDetails
 class ChildOutcome(Strict):
     """What became of one child."""
 
-    child: int
+    child: ChildIndex
     outcome: Outcome
 
 

@@ -43,7 +43,9 @@ def decide_merge(
 
 def _check(case: Case, other: Case) -> None:
     if other.case_id == case.case_id:
-        raise ContentError("case_id", "merge-into-itself", "name the other case")
+        raise ContentError(
+            "case_id", "merge-into-itself", "a case is not its own duplicate: name the other case"
+        )
     if not other.version:
         raise ContentError("case_id", "no-such-case", "case_id names no case: take it from the list of cases")
     if not other.open:
