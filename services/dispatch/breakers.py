@@ -5,12 +5,10 @@ from uuid import UUID
 
 from services.dispatch.breaker import FIRST_PROBE_S, Breaker, failed, succeeded
 from services.dispatch.lanes import Claim
-from services.dispatch.outcomes import Fate, Outcome
+from services.dispatch.outcomes import WAY, Fate, Outcome
 from services.kernel.paging import all_clear, page
 from services.kernel.postgres import Connection, queries
 
-LASTING = ("dns", "tls", "blocked")
-"""Error classes of the way to a partner: whatever arrives next shows that they are over."""
 _FIELDS = ("failures", "total", "failed", "is_open", "allowed")
 _SQL = queries("services.dispatch", "sender.sql")
 
@@ -47,7 +45,7 @@ async def _follow(connection: Connection, recipient: UUID, before: Breaker, afte
     if before.is_open and not after.is_open:
         await connection.execute(_SQL["wake"], [recipient])
     if before.failures and not after.failures:
-        await all_clear(connection, [f"partner-{kind}:{recipient}" for kind in ("unreachable", *LASTING)])
+        await all_clear(connection, [f"partner-{kind}:{recipient}" for kind in ("unreachable", *WAY)])
     if after.is_open and not before.is_open:
         await page(
             connection,

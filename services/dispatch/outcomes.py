@@ -59,11 +59,12 @@ def of_status(status: int, retry_after_s: float, *, withdrawal: bool) -> Outcome
     return outcome
 
 
-_PAGED = frozenset({"dns", "tls", "blocked"})
+WAY = ("dns", "tls", "blocked", "certificate_expired", "certificate_name", "certificate_untrusted")
+"""Error classes of the way to a partner: somebody must mend it, and whatever arrives next shows that it is mended."""
 
 
 def of_failure(error_class: str, *, sent: bool) -> Outcome:
     """What it means that no answer came. `sent`: bytes left, so it may have arrived."""
     if error_class == "look_timeout":  # our own database was slow: no fault of the partner
         return Outcome(Fate.RELEASED, error_class, OURS_S)
-    return Outcome(Fate.RETRY, error_class, ambiguous=sent, breaker=True, page=error_class in _PAGED)
+    return Outcome(Fate.RETRY, error_class, ambiguous=sent, breaker=True, page=error_class in WAY)

@@ -12,9 +12,9 @@ import structlog
 
 from schemas.events import DeliveryDelivered, DeliveryFact, DeliveryHeld
 from schemas.vocabulary import AlertKind, Audience, Mode
-from services.dispatch.breakers import LASTING, mind
+from services.dispatch.breakers import mind
 from services.dispatch.lanes import Claim, page_expired
-from services.dispatch.outcomes import Fate, Outcome
+from services.dispatch.outcomes import WAY, Fate, Outcome
 from services.dispatch.transport import AMBIGUOUS
 from services.eventlog.store import (
     Append,
@@ -260,7 +260,11 @@ _WHAT_TO_DO = {
     "gone": "answers 410: it no longer takes alerts. Ask it for its new address, change it, and replay",
     "refused": "refuses what it was sent: its receiver and the contract differ. See the attempts, and mend it together",
     "dns": "has a host name that does not resolve: ask whether its address changed",
-    "tls": "has a certificate that does not hold: ask it to renew the certificate",
+    "tls": "does not speak TLS as it should: ask it to look at its server; nothing was sent",
+    "certificate_expired": "has a certificate that has run out, or does not hold yet: ask it to renew the certificate; nothing was sent",
+    "certificate_name": "has a certificate for another host: ask it to correct it, or its address; nothing was sent",
+    "certificate_untrusted": "has a certificate that no authority we trust vouches for: ask it for one that does, or add"
+    " its authority to ZOEKLICHT_PARTNER_CA_FILE after review; nothing was sent",
     "blocked": "has an address that is not sent to: check ZOEKLICHT_PARTNER_HOSTS and its DNS entry",
     "erased": "was to get content whose key is destroyed; nothing was sent. End the campaign if it still runs",
     "no_body": "was to get a body that does not exist; run `zoeklicht verify` and tell the developers",
@@ -278,7 +282,7 @@ async def _page(connection: Connection, valid: Sequence[Result], changed: Sequen
         if r.outcome.page
     }
     for (error_class, recipient), text in sorted(matters.items()):
-        await page(connection, f"partner-{error_class}:{recipient}", text, lasting=error_class in LASTING)
+        await page(connection, f"partner-{error_class}:{recipient}", text, lasting=error_class in WAY)
     expired = [row["alert_id"] for row in changed if row["state"] == Fate.EXPIRED]
     for alert in sorted(set(expired)):
         await page_expired(connection, alert, expired.count(alert))

@@ -1,6 +1,7 @@
 """One signed POST, with everything bounded: time, memory, redirects, and where it may go."""
 
 import asyncio
+import ssl
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -49,6 +50,10 @@ class Limits(Reviewed, Protocol):
     def delivery_timeout_s(self) -> float:
         """How long an answer may take."""
 
+    @property
+    def partner_ca(self) -> str | None:
+        """Authorities in PEM that may vouch for partners, beside those that the system trusts."""
+
 
 @dataclass(slots=True)
 class _Progress:
@@ -59,6 +64,14 @@ class _Progress:
 
 
 _progress: ContextVar[_Progress] = ContextVar("progress")
+
+
+def _trust(limits: Limits) -> ssl.SSLContext:
+    """Certificates are always checked: against the system's authorities and those that the settings add."""
+    context = ssl.create_default_context()
+    if limits.partner_ca is not None:
+        context.load_verify_locations(cadata=limits.partner_ca)
+    return context
 
 
 def _refused() -> None:
@@ -91,6 +104,7 @@ class Transport:
             connector=_LastLook(
                 limit=0,
                 keepalive_timeout=15,
+                ssl=_trust(settings),
                 ttl_dns_cache=60,
                 socket_factory=guarded_sockets(loopback=settings.allow_loopback_partners, refused=_refused),
             ),
@@ -142,16 +156,28 @@ class Transport:
 _CLASSES: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str], ...] = (
     ((AddressRefusedError, aiohttp.InvalidURL), "blocked"),
     (aiohttp.ClientConnectorDNSError, "dns"),
-    ((aiohttp.ClientConnectorCertificateError, aiohttp.ClientSSLError), "tls"),
+    (aiohttp.ClientSSLError, "tls"),
     (aiohttp.ClientResponseError, "invalid_answer"),
 )
 AMBIGUOUS = ("timeout", "disconnect", "invalid_answer", "server_error", "unavailable", "internal")
 """Error classes after which it may have arrived all the same."""
 
 
+_CERTIFICATE = {
+    9: "certificate_expired",
+    10: "certificate_expired",
+    62: "certificate_name",
+    64: "certificate_name",
+}
+"""OpenSSL's codes of what is wrong with a certificate; any other is that nobody we trust vouches for it."""
+
+
 def _class_of(error: BaseException, progress: _Progress) -> str:
     if progress.blocked and not progress.sent:
         return "blocked"
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        code = getattr(error.certificate_error, "verify_code", None)
+        return _CERTIFICATE.get(code or 0, "certificate_untrusted")
     for kind, name in _CLASSES:
         if isinstance(error, kind):
             return name

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from urllib.parse import urlsplit, urlunsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic import AliasChoices, Field, FilePath, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from services.kernel.errors import ZoeklichtError
@@ -69,6 +69,8 @@ class Settings(BaseSettings):
     """How partners reach us, for `receipts_url`; by default http://host:port."""
     partner_hosts: Annotated[frozenset[str], NoDecode] = frozenset()
     """host:port of every partner that may be written to, separated by commas."""
+    partner_ca_file: FilePath | None = None
+    """Authorities in PEM that may vouch for partners, beside those that the system trusts."""
     allow_loopback_partners: bool = False
     """Adds http and any loopback port: for demonstrations and tests."""
     delivery_timeout_s: Annotated[float, Field(gt=0, le=60)] = 10.0

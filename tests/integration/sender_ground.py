@@ -16,7 +16,7 @@ from aiohttp import web
 from services.dispatch.secret_boxes import PURPOSE
 from services.dispatch.sender import Sender
 from services.dispatch.signing import new_secret, parse_secret, verify
-from services.kernel.settings import Settings
+from services.kernel.settings import Settings, load_settings
 from services.kernel.vault import Vault, context, derive, key_name, seal
 
 Behaviour = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -36,6 +36,16 @@ def answering(status: int, **headers: str) -> Behaviour:
         return web.Response(status=status, headers=headers)
 
     return answer
+
+
+def bare_settings(**changes: object) -> Settings:
+    """Settings of an installation without a database: what only speaks HTTP needs none."""
+    return load_settings(
+        database_url="postgresql://u:p@127.0.0.1:1/x",
+        kafka_bootstrap_servers="127.0.0.1:1",
+        master_key="AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+        **changes,
+    )
 
 
 @dataclass
