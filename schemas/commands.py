@@ -5,9 +5,11 @@ from uuid import UUID
 
 from pydantic import AnyHttpUrl, Field, StrictBool, model_validator
 
+from schemas.areas import Areas
 from schemas.base import Age, Country, Day, Instant, LongText, PostalCode, ShortText, Strict
 from schemas.events import AbductionDetails, ChildIndex, ChildOutcome, Details, NoDetails, UndefinedDetails
 from schemas.vocabulary import (
+    AlertKind,
     Answer,
     Audience,
     CampaignKind,
@@ -291,7 +293,6 @@ class Text(Strict):
     body: LongText
 
 
-Areas = Annotated[list[ShortText], Field(min_length=1, max_length=600)]
 Texts = dict[Language, Text]
 MediaIds = Annotated[list[UUID], Field(max_length=20)]
 """Photos of children who are missing in the case, in the order in which they are shown."""
@@ -367,6 +368,14 @@ class ChangePartner(Strict):
     languages: Annotated[list[Language], Field(min_length=1, max_length=4)] | None = None
     contact: ShortText | None = None
     paused: StrictBool | None = None
+
+
+class ExplainAreas(Strict):
+    """Ask whom areas select, as if an alert of this kind were issued for them now."""
+
+    areas: Areas
+    kind: AlertKind = AlertKind.PUBLIC
+    mode: Mode = Mode.ACTUAL
 
 
 class Receipt(Strict):

@@ -24,6 +24,7 @@ _BODIES: dict[str, type[BaseModel]] = {
     "end_campaign": commands.EndCampaign,
     "new_partner": commands.NewPartner,
     "change_partner": commands.ChangePartner,
+    "explain_areas": commands.ExplainAreas,
     "receipt": commands.Receipt,
     "new_person": duty.NewPerson,
     "change_person": duty.ChangePerson,

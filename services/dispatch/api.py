@@ -8,8 +8,8 @@ import orjson
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import Response
 
-from schemas.commands import ChangePartner, NewPartner, Receipt
-from services.dispatch import deliveries, feeds_api, health, partners, receipts, replay
+from schemas.commands import ChangePartner, ExplainAreas, NewPartner, Receipt
+from services.dispatch import deliveries, feeds_api, health, partners, receipts, replay, selection
 from services.dispatch.desk import Answer, DispatchDeps, once, once_done
 from services.dispatch.publish import Publisher
 from services.dispatch.reconcile import reconcile_now
@@ -37,12 +37,20 @@ def router(deps: DispatchDeps) -> APIRouter:
     _replays(routes, deps)
     _partner_side(routes, deps)
     _parked(routes, deps)
+    _areas(routes, deps)
     routes.include_router(feeds_api.router(deps))
     return routes
 
 
 def _json(status: int, answer: Any) -> Response:
     return Response(orjson.dumps(answer, default=str), status, media_type="application/json")
+
+
+def _areas(routes: APIRouter, deps: DispatchDeps) -> None:
+    @routes.post("/v1/areas:explain", summary="Whom areas select, and why")
+    async def explain(command: ExplainAreas, _caller: Staff, key: Key) -> Response:
+        """What an alert for these areas would reach now; nothing is sent. `because`: the pairs of areas that meet."""
+        return _json(*await once_done(deps, key, lambda: selection.explain(deps, command)))
 
 
 def _partners(routes: APIRouter, deps: DispatchDeps) -> None:

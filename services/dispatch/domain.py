@@ -1,6 +1,6 @@
 """Who gets an alert, in what form, and what it says. Pure: the same input gives the same deliveries and bytes."""
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum, auto
@@ -219,10 +219,18 @@ def addressed(alert: Alert, recipients: Iterable[Recipient]) -> list[Addressed]:
     return [
         Addressed(alert.kind, recipient)
         for recipient in recipients
-        if recipient.audience in AUDIENCES[alert.kind]
-        and recipient.exercise == (alert.mode is Mode.EXERCISE)
-        and (recipient.audience in _EVERYWHERE or overlap(recipient.areas, alert.areas))
+        if not any(apart(alert.kind, alert.mode, alert.areas, recipient))
     ]
+
+
+def apart(kind: AlertKind, mode: Mode, areas: Sequence[str], recipient: Recipient) -> Iterator[str]:
+    """What keeps an alert from a recipient: audience, mode, area; nothing when it is meant for it."""
+    if recipient.audience not in AUDIENCES[kind]:
+        yield "audience"
+    if recipient.exercise != (mode is Mode.EXERCISE):
+        yield "mode"
+    if recipient.audience not in _EVERYWHERE and not overlap(recipient.areas, areas):
+        yield "area"
 
 
 def plan(

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
+from schemas.areas import Drawn
 from schemas.commands import ChangePartner, NewPartner
 from schemas.vocabulary import Mode
 from services.dispatch import signing
@@ -29,8 +30,9 @@ from services.dispatch.publish import (
     recipient_of,
 )
 from services.dispatch.secret_boxes import PURPOSE, private_key
+from services.dispatch.selection import codes_of, wrong_area
 from services.eventlog.store import stopped
-from services.geography.areas import UnknownAreaError, municipalities
+from services.geography import AreaError
 from services.kernel.auth import Role, issue_token
 from services.kernel.ids import new_id
 from services.kernel.paging import page
@@ -49,7 +51,8 @@ _SQL = queries("services.dispatch")
 
 async def create(deps: DispatchDeps, connection: Connection, command: NewPartner) -> Answer:
     """A new partner. Secret and token can be read only in this answer; the first 2xx to a ping makes it active."""
-    _check(deps.settings, str(command.url), command.areas)
+    _check(deps.settings, str(command.url))
+    areas = await _codes(command.areas)
     partner_id, secret = new_id(), signing.new_secret()
     await connection.execute(_SQL["recipients_change"])
     await connection.execute(
@@ -59,7 +62,7 @@ async def create(deps: DispatchDeps, connection: Connection, command: NewPartner
         str(command.url),
         command.format,
         command.content,
-        command.areas,
+        areas,
         [language.value for language in command.languages],
         command.contact,
         command.audience.value,
@@ -85,10 +88,13 @@ async def change(
 
     What it shows follows once this is committed, by `reconcile`: a pause takes everything back.
     """
+    areas = await _codes(command.areas) if command.areas else None
     await connection.execute(_SQL["recipients_change"])
     row = await _found(connection, partner_id)
     new = {**row, **command.model_dump(mode="json", exclude_none=True, exclude={"paused"})}
-    _check(deps.settings, new["url"] if command.url else None, command.areas or ())
+    if command.url:
+        _check(deps.settings, new["url"])
+    new["areas"] = areas or row["areas"]
     moved = new["url"] != row["url"]
     if command.paused:
         new["state"] = "paused"
@@ -176,16 +182,18 @@ async def _found(connection: Connection, partner_id: UUID) -> dict[str, Any]:
     return dict(row)
 
 
-def _check(settings: Settings, url: str | None, areas: Sequence[str]) -> None:
+def _check(settings: Settings, url: str) -> None:
     try:
-        if url is not None:
-            check_url(url, settings)
-        for code in areas:
-            municipalities(code)
+        check_url(url, settings)
     except AddressRefusedError as error:
         raise InvalidError("partner-url", f"url: {error}") from None
-    except UnknownAreaError as error:
-        raise InvalidError("partner-areas", f"areas: {error}") from None
+
+
+async def _codes(areas: Sequence[str | Drawn]) -> list[str]:
+    try:
+        return await codes_of(areas)
+    except AreaError as error:
+        raise InvalidError("partner-areas", f"areas: {error}", errors=[wrong_area(error)]) from None
 
 
 def _boxed(settings: Settings, partner_id: UUID, secret: str) -> str:

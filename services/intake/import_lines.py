@@ -8,8 +8,9 @@ from uuid import UUID
 import orjson
 from pydantic import Field, ValidationError
 
+from schemas.areas import Areas
 from schemas.base import ShortText, Strict
-from schemas.commands import Areas, Fact, ImportChild, ImportLine, MergeCase, OpenCase, RetractCircumstance
+from schemas.commands import Fact, ImportChild, ImportLine, MergeCase, OpenCase, RetractCircumstance
 from schemas.events import (
     AppActivated,
     CallsCounted,

