@@ -2,12 +2,13 @@
 
 import asyncio
 import gzip
-import resource
 import ssl
-from contextlib import asynccontextmanager
+import threading
+from contextlib import asynccontextmanager, contextmanager
 
+import psutil
 import pytest
-from sender_ground import Ground, accept, answering, free_port, partners, recording, sending
+from sender_ground import Ground, accept, answering, bare_settings, free_port, partners, recording, sending
 
 from services.dispatch.sender import Sender
 from services.dispatch.transport import Transport, TransportError
@@ -21,8 +22,8 @@ def fast(settings):
 
 
 @pytest.fixture
-async def transport(fast):
-    transport = Transport(fast)
+async def transport():
+    transport = Transport(bare_settings(delivery_timeout_s=1.0, lease_s=4.0, allow_loopback_partners=True))
     yield transport
     await transport.close()
 
@@ -66,6 +67,36 @@ def saying(text):
     return talk
 
 
+@contextmanager
+def growth(most_mib):
+    """Fails when the resident memory of this process grows by more, at any moment: a thread looks all the time."""
+    process, done, peak = psutil.Process(), threading.Event(), 0
+    begun = process.memory_info().rss
+
+    def look():
+        nonlocal peak
+        while not done.wait(0.002):
+            peak = max(peak, process.memory_info().rss)
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+    assert (peak - begun) / 2**20 < most_mib
+
+
+def test_growth_is_noticed():
+    """The measure itself: 30 MiB that are gone again at the end are seen."""
+    with pytest.raises(AssertionError), growth(20):
+        held = bytearray(30 * 2**20)
+        held[::4096] = b"x" * len(held[::4096])
+        threading.Event().wait(0.05)
+        del held
+
+
 async def nothing():
     pass
 
@@ -106,13 +137,13 @@ async def test_answers_whose_status_is_known(transport, name, talk, status, seco
     """The status decides; of the body at most 64 KiB is read, never unpacked, and no longer than the time-out."""
     loop = asyncio.get_running_loop()
     async with raw_server(talk) as url:
-        begun, memory = loop.time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        answer = await post(transport, url)
+        begun = loop.time()
+        with growth(20):
+            answer = await post(transport, url)
         assert answer.status == status
         assert answer.size <= 65_536
         assert len(answer.head) <= 4096
         assert loop.time() - begun < seconds
-        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory < 20_000
 
 
 @pytest.mark.parametrize(
@@ -132,12 +163,47 @@ async def test_answers_without_a_status(transport, name, talk, error_class):
     """No usable answer within the time-out: it may have arrived, so it is ambiguous."""
     loop = asyncio.get_running_loop()
     async with raw_server(talk) as url:
-        begun, memory = loop.time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        with pytest.raises(TransportError) as caught:
+        begun = loop.time()
+        with growth(20), pytest.raises(TransportError) as caught:
             await post(transport, url)
         assert (caught.value.error_class, caught.value.sent) == (error_class, True)
         assert loop.time() - begun < 1.5
-        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory < 20_000
+
+
+@pytest.mark.parametrize(
+    "talk",
+    [
+        repeating(OK + b"\r\n", b"x" * 65536),
+        repeating(OK, b"X: y\r\n" * 1000),
+        repeating(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 100),
+        repeating(b"", b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" * 100),
+    ],
+    ids=["bodies", "headers", "continues", "hints"],
+)
+async def test_thirty_of_them_at_once_stay_within_time_and_memory(transport, talk):
+    """As many partners as there are, all flooding at full speed: 40 MiB and the time-out bound them together."""
+    loop = asyncio.get_running_loop()
+    async with raw_server(talk) as url:
+        begun = loop.time()
+        with growth(40):
+            ends = await asyncio.gather(*(post(transport, url) for _ in range(31)), return_exceptions=True)
+        assert len(ends) == 31
+        assert loop.time() - begun < 4
+
+
+async def test_request_that_nobody_reads_ends_in_time(transport):
+    """A partner that takes the connection and never reads: the time-out ends it, it may have arrived."""
+    open_ones = []
+    server = await asyncio.start_server(lambda _r, w: open_ones.append(w), "127.0.0.1", 0, limit=1024)
+    begun = asyncio.get_running_loop().time()
+    with growth(40), pytest.raises(TransportError) as caught:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/hook"
+        await transport.post(url, b"x" * 1_000_000, {}, nothing)
+    assert (caught.value.error_class, caught.value.sent) == ("timeout", True)
+    assert asyncio.get_running_loop().time() - begun < 1.5
+    for writer in open_ones:
+        writer.transport.abort()
+    server.close()
 
 
 async def test_compressed_answers_are_not_unpacked(transport):
@@ -241,15 +307,16 @@ async def test_environment_proxies_are_ignored(transport, monkeypatch):
 
 
 async def test_hostile_partner_costs_the_others_nothing(pool, vault, fast):
-    """Beside partners that answer endlessly, in drops or not at all, the others have their alerts at once."""
+    """Beside partners that answer endlessly, in drops or with 1xx alone, the others have their alerts at once."""
     ground = Ground(pool, vault, fast)
     async with (
         raw_server(repeating(OK + b"\r\n", b"x" * 65536)) as endless,
         raw_server(repeating(OK, b"X: y\r\n" * 1000)) as headers,
         raw_server(repeating(OK, b"a", 0.05)) as drops,
+        raw_server(repeating(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 100)) as interim,
         partners(3) as good,
     ):
-        recipients = [await ground.recipient(url) for url in (endless, headers, drops)]
+        recipients = [await ground.recipient(url) for url in (endless, headers, drops, interim)]
         recipients += [await ground.recipient(one.url) for one in good]
         async with sending(Sender(pool, vault, fast)):
             for number in range(1, 6):
