@@ -15,7 +15,7 @@ from schemas.commands import EndCampaign
 from schemas.vocabulary import EndReason
 from services.cli.insight import pool_of
 from services.cli.local import system
-from services.cli.place import Place
+from services.cli.place import Place, read_json
 from services.cli.terminal import err
 from services.dispatch.emergency.pack import Pack, PackError, new_identity, open_pack
 from services.dispatch.emergency.report import read, take_in
@@ -51,12 +51,17 @@ async def write_pack(data: Path, to: Path | None) -> None:
     """Writes one pack. Raises PackError."""
     if to is None:
         raise PackError("name a folder with --to, or set ZOEKLICHT_EMERGENCY_PACK")
-    async with system(Place(data), with_kafka=False) as found, pool_of(found) as pool:
-        if not found.settings.emergency_recipients:
+    place = Place(data)
+    async with system(place, with_kafka=False) as found, pool_of(found) as pool:
+        settings = found.settings
+        if not settings.emergency_recipients:
             raise PackError(
                 "set ZOEKLICHT_EMERGENCY_RECIPIENTS to the public key that `zoeklicht emergency-key` printed"
             )
-        path, pack = await write_now(pool, found.settings, to)
+        if settings.public_url is None:  # partners are told where to send their receipts
+            known = (read_json(place.access_file) or {}).get("base_url")
+            settings = settings.model_copy(update={"public_url": known})
+        path, pack = await write_now(pool, settings, to)
     console.print(f"{path}: {len(pack.alerts)} alerts, {len(pack.partners)} partners")
 
 

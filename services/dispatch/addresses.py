@@ -4,7 +4,7 @@ import socket
 from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any, Protocol
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 from services.kernel.errors import ZoeklichtError
 
@@ -49,11 +49,8 @@ class Reviewed(Protocol):
         """Whether http and any port of this machine may be sent to."""
 
 
-def check_url(url: str, settings: Reviewed) -> None:
-    """Raises AddressRefusedError unless `url` is https to a host and port on the reviewed list.
-
-    With `allow_loopback_partners`, http and any port of the machine itself are allowed too.
-    """
+def place_of(url: str) -> tuple[str, bool]:
+    """host:port of a URL, and whether it names this very machine. Raises AddressRefusedError when it has none."""
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port or _PORTS.get(parts.scheme)
@@ -61,13 +58,18 @@ def check_url(url: str, settings: Reviewed) -> None:
         raise AddressRefusedError("the address is not a URL: write https://host[:port]/path") from error
     if not host or port is None or parts.username is not None or parts.password is not None:
         raise AddressRefusedError("write https://host[:port]/path, without user name or password")
-    if settings.allow_loopback_partners and _names_loopback(host):
+    return f"{host}:{port}", _names_loopback(host)
+
+
+def check_url(url: str, settings: Reviewed) -> None:
+    """Raises AddressRefusedError unless `url` is https to a host and port on the reviewed list.
+
+    With `allow_loopback_partners`, http and any port of the machine itself are allowed too.
+    """
+    place, loopback = place_of(url)
+    if settings.allow_loopback_partners and loopback:
         return
-    _check_listed(parts, f"{host}:{port}", settings)
-
-
-def _check_listed(parts: SplitResult, place: str, settings: Reviewed) -> None:
-    if parts.scheme != "https":
+    if urlsplit(url).scheme != "https":
         raise AddressRefusedError("only https is sent to: ask the partner for an https address")
     if place not in settings.partner_hosts:
         raise AddressRefusedError(

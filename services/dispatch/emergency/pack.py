@@ -67,6 +67,7 @@ class Pack(Strict):
     delivery_timeout_s: float
     allow_loopback_partners: bool
     partner_hosts: frozenset[str]
+    partner_ca: str | None = None
     partners: tuple[PackedPartner, ...]
     alerts: tuple[PackedAlert, ...]
 

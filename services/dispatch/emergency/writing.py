@@ -12,6 +12,7 @@ import structlog
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from schemas.vocabulary import AlertKind, Audience, Mode
+from services.dispatch.addresses import place_of
 from services.dispatch.bodies import Bodies
 from services.dispatch.domain import AUDIENCES, Revision
 from services.dispatch.emergency.pack import REVISION, Pack, PackedAlert, PackedPartner, seal
@@ -45,12 +46,15 @@ async def build(pool: Pool, settings: Settings) -> Pack:
             await _lit(connection, row, partners, bodies, now) for row in await connection.fetch(_SQL["lit"])
         ]
         alerts += [_unanswered(row) for row in await connection.fetch(_SQL["unanswered"])]
+    # Each address was reviewed when its partner was registered: whoever sends the pack has no such list.
+    places = [place_of(row["url"]) for row in partners]
     return Pack(
         made_at=now,
         installation=settings.base_url,
         delivery_timeout_s=settings.delivery_timeout_s,
-        allow_loopback_partners=settings.allow_loopback_partners,
-        partner_hosts=settings.partner_hosts,
+        allow_loopback_partners=any(loopback for _, loopback in places),
+        partner_hosts=frozenset(place for place, _ in places),
+        partner_ca=settings.partner_ca,
         partners=tuple(_partner(row, settings.master_key_bytes) for row in partners),
         alerts=tuple(alerts),
     )
