@@ -212,6 +212,11 @@ class Settings(BaseSettings):
         parts = urlsplit(self.database_url.get_secret_value())
         return urlunsplit(parts._replace(path="/vault"))
 
+    @cached_property
+    def partner_ca(self) -> str | None:
+        """The authorities in `partner_ca_file`, in PEM. Raises OSError when it cannot be read."""
+        return None if self.partner_ca_file is None else self.partner_ca_file.read_text(encoding="ascii")
+
     @property
     def base_url(self) -> str:
         """How others reach this installation."""
