@@ -26,6 +26,7 @@ from services.eventlog.store import Recorded, read_case, read_case_page
 from services.intake import handlers, photo_api, views
 from services.intake.handlers import Answer, Ask, IntakeDeps
 from services.intake.paths import CampaignId, CaseId
+from services.intake.store import SQL
 from services.kernel.audit import looks, note_look
 from services.kernel.auth import EVERYONE_INSIDE, LEADS, STAFF, Principal, Role, require
 from services.kernel.http import Moment, if_match, traceparent
@@ -120,7 +121,8 @@ def _read_routes(routes: APIRouter, deps: IntakeDeps) -> None:
         """The case, its assessment, campaigns and displays. Identities only for staff."""
         events = await read_case(deps.pool, case_id, at)
         keys = await keys_for(who, case_id, events, "case.read") if events else None
-        view = views.case_view(case_id, events, keys, deps.policy)
+        photos = await deps.pool.fetch(SQL["photos_of_case"], case_id, at)
+        view = views.case_view(case_id, events, keys, deps.policy, photos)
         if view is None:
             raise _no_case()
         return _json(200, view)

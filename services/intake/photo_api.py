@@ -18,6 +18,7 @@ from services.intake.photos import Shown
 from services.intake.pictures import MAX_BYTES
 from services.kernel.audit import note_look
 from services.kernel.auth import STAFF, Principal, require
+from services.kernel.conditional import is_known, not_modified
 from services.kernel.http import if_match, takes_up_to, traceparent
 from services.kernel.idempotency import idempotency_for
 from services.kernel.problems import BadRequestError, InvalidError, TooLargeError, UnsupportedTypeError
@@ -77,10 +78,14 @@ async def _file(request: Request) -> bytes:
 
 
 def _answer(request: Request, shown: Shown, caching: str) -> Response:
-    headers = {"ETag": f'"{shown.tag}"', "Cache-Control": caching, "X-Robots-Tag": "noindex"}
-    headers["Content-Security-Policy"] = "default-src 'none'"
-    if shown.tag in request.headers.get("if-none-match", ""):
-        return Response(status_code=304, headers=headers)
+    headers = {
+        "ETag": shown.tag,
+        "Cache-Control": caching,
+        "X-Robots-Tag": "noindex",
+        "Content-Security-Policy": "default-src 'none'",
+    }
+    if is_known(request, shown.tag):
+        return not_modified(headers)
     return Response(shown.content, headers=headers, media_type=shown.type)
 
 

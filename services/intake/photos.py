@@ -23,6 +23,7 @@ from services.intake.handlers import Answer, Ask, IntakeDeps, check_match, execu
 from services.intake.pictures import TYPE, cleaned
 from services.intake.problems import problem
 from services.intake.store import SQL
+from services.kernel.conditional import entity_tag
 from services.kernel.ids import new_id
 from services.kernel.postgres import Connection
 from services.kernel.problems import GoneError, NotFoundError
@@ -38,7 +39,7 @@ SHEETS_KEPT = 16
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A picture as it is served; `tag` changes with its content."""
+    """A picture as it is served; `tag`, its entity tag, changes with its content."""
 
     content: bytes
     type: str
@@ -112,7 +113,7 @@ async def for_staff(deps: IntakeDeps, case_id: UUID, index: int, media_id: UUID)
     opened = await _opened(deps, [row])
     if not opened:
         raise GoneError("erased", "this photo is erased")
-    return Shown(opened[0], row["type"], row["digest"].hex()[:32])
+    return Shown(opened[0], row["type"], entity_tag(row["digest"].hex()))
 
 
 async def for_everybody(deps: IntakeDeps, link: str) -> Shown:
@@ -155,7 +156,7 @@ def _shows(campaign: Campaign, name: str, now: datetime) -> bool:
 async def _photo(deps: IntakeDeps, name: str) -> Shown | None:
     row = await deps.pool.fetchrow(SQL["photo_boxes"], [UUID(name.removeprefix(f"{PHOTO}."))])
     opened = await _opened(deps, [row])
-    return Shown(opened[0], row["type"], row["digest"].hex()[:32]) if opened else None
+    return Shown(opened[0], row["type"], entity_tag(row["digest"].hex())) if opened else None
 
 
 async def _sheet(deps: IntakeDeps, campaign: Campaign, name: str) -> Shown | None:
@@ -181,7 +182,7 @@ async def _sheet(deps: IntakeDeps, campaign: Campaign, name: str) -> Shown | Non
             WORKERS, sheets.drawn, SHEETS[rel], text["headline"], text["body"], Language(language), photos
         )
     content = await asyncio.shield(made[name])
-    return Shown(content, DRAWN_TYPE, hashlib.sha256(content).hexdigest()[:32])
+    return Shown(content, DRAWN_TYPE, entity_tag(hashlib.sha256(content).hexdigest()))
 
 
 async def _opened(deps: IntakeDeps, rows: Sequence[Any]) -> list[bytes]:

@@ -75,6 +75,11 @@ insert into intake.photo (media_id, child_id, type, width, height, digest, box) 
 -- photos: what these photos are
 select media_id, child_id, type, width, height from intake.photo where media_id = any($1::uuid[])
 
+-- photos_of_case: the photos of the children of a case, also those added in other cases; as there were at a moment
+select p.media_id, p.child_id, p.width, p.height, p.created_at
+from intake.photo p join intake.case_child c using (child_id)
+where c.case_id = $1 and ($2::timestamptz is null or p.created_at <= $2) order by p.created_at
+
 -- photo_boxes: photos, sealed, in this order
 select media_id, child_id, type, digest, box from intake.photo where media_id = any($1::uuid[])
 order by array_position($1::uuid[], media_id)

@@ -1,6 +1,6 @@
 """A case as its readers see it: identities for those who may, never for others."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -9,7 +9,6 @@ from schemas.events import (
     AlertWithdrawn,
     AssessmentChanged,
     DeliveryDelivered,
-    PhotoAdded,
     ReceiptRecorded,
 )
 from schemas.vocabulary import Audience, ReceiptState
@@ -40,8 +39,10 @@ def keys_needed(events: Sequence[Recorded]) -> set[str]:
     return {key for event in events for key in keys_in(event.data.model_dump(mode="json"))}
 
 
-def case_view(case_id: UUID, events: Sequence[Recorded], keys: Keys, policy: Policy) -> Json | None:
-    """The whole case from all events about it; None when there is no case."""
+def case_view(
+    case_id: UUID, events: Sequence[Recorded], keys: Keys, policy: Policy, photos: Sequence[Json] = ()
+) -> Json | None:
+    """The whole case from all events about it, with the photos of its children; None when there is no case."""
     file = fold(case_id, events)
     case = file.case
     if not case.version:
@@ -60,7 +61,7 @@ def case_view(case_id: UUID, events: Sequence[Recorded], keys: Keys, policy: Pol
         "disappeared_at": _time(case.disappeared_at),
         "last_seen": _last_seen(case, keys),
         "details": case.details.model_dump(mode="json", exclude_none=True),
-        "children": [_child(child, keys) | {"photos": _photos(child, events)} for child in case.children],
+        "children": [_child(child, keys) | {"photos": _photos(child, photos)} for child in case.children],
         "circumstances": _circumstances(case, keys),
         "merged_into": str(case.merged_into) if case.merged_into else None,
         "assessment": assessment,
@@ -101,18 +102,17 @@ def _child(child: Child, keys: Keys) -> Json:
     return view | ({"erased": True} if identity is None else identity)
 
 
-def _photos(child: Child, events: Sequence[Recorded]) -> list[Json]:
-    """The photos that were added to the child in this case; the pictures themselves have a call of their own."""
-    added = [(e, e.data) for e in events if isinstance(e.data, PhotoAdded)]
+def _photos(child: Child, photos: Iterable[Json]) -> list[Json]:
+    """The photos of a child; the pictures themselves have a call of their own."""
     return [
         {
-            "media_id": str(data.media_id),
-            "width": data.width,
-            "height": data.height,
-            "added_at": _time(event.time),
+            "media_id": str(one["media_id"]),
+            "width": one["width"],
+            "height": one["height"],
+            "added_at": _time(one["created_at"]),
         }
-        for event, data in added
-        if data.child_id == child.child_id
+        for one in photos
+        if one["child_id"] == child.child_id
     ]
 
 

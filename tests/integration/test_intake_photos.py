@@ -404,6 +404,26 @@ async def test_two_campaigns_share_no_address_and_a_vignette_is_drawn_for_nobody
     assert [await site.status(one[media]) for one in (first, second)] == [410, 200]
 
 
+async def test_a_photo_follows_its_child_into_other_cases(site):
+    """Merged into another case, the child is shown there at a new address; run away again, its photo is there already."""
+    case = await site.opened(children=[LOU])
+    media = await site.photo(case)
+    await site.released(case, "public", media=[media])
+    before = await site.addresses(case)
+    other = await site.opened(children=[LOU | {"family_name": "Verzonnen"}, NOA])
+    merged = await site.fact(case, "merged_into", case_id=other)
+    assert merged.status == 201, merged.body
+    after = await site.addresses(other)
+    assert not set(before.values()) & set(after.values())
+    assert {await site.status(path) for path in before.values()} == {410}
+    assert await site.status(after[media]) == 200
+    seen = {child["index"]: child["photos"] for child in (await site.case(other))["children"]}
+    assert [[one["media_id"] for one in seen[index]] for index in sorted(seen)] == [[], [], [media]]
+    again = await site.opened(children=[LOU])
+    assert [one["media_id"] for one in (await site.case(again))["children"][0]["photos"]] == [media]
+    await site.requested(again, "public", media=[media])
+
+
 async def test_an_erased_child_is_seen_nowhere(site, vault):
     """Destroying the child's key ends its photo and whatever was drawn with it, also what was drawn before."""
     case = await site.opened(children=[LOU, NOA])
