@@ -24,7 +24,12 @@ class Settings(BaseSettings):
     """Every setting, with its unit. Names without prefix are the usual ones of PostgreSQL and Kafka."""
 
     model_config = SettingsConfigDict(
-        env_prefix="ZOEKLICHT_", extra="ignore", hide_input_in_errors=True, populate_by_name=True
+        env_prefix="ZOEKLICHT_",
+        # What is set to nothing is not set: a compose file can name a setting that is optional.
+        env_ignore_empty=True,
+        extra="ignore",
+        hide_input_in_errors=True,
+        populate_by_name=True,
     )
 
     database_url: SecretStr = Field(validation_alias=AliasChoices("DATABASE_URL", "database_url"))
