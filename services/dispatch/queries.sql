@@ -265,9 +265,16 @@ update dispatch.delivery set state = 'pending', finished_at = null where deliver
 select d.revision, a.case_id, a.mode from dispatch.delivery d join dispatch.alert a using (alert_id)
 where d.alert_id = $1 and d.recipient_id = $2 and ($3::int is null or d.revision = $3) limit 1
 
--- receipt_insert: the first one of its kind
-insert into dispatch.receipt (alert_id, recipient_id, revision, state, screens, at) values ($1, $2, $3, $4, $5, $6)
-on conflict do nothing returning true
+-- receipt_insert: what the screens say now; the same again, or something older, changes nothing, but a display that
+-- was dark in between may say once more that it shows, and then that it is dark. Returns whether it is the first such
+insert into dispatch.receipt as had (alert_id, recipient_id, revision, state, screens, at)
+values ($1, $2, $3, $4, $5, $6)
+on conflict (alert_id, recipient_id, revision, state) do update
+    set screens = excluded.screens, at = excluded.at, recorded_at = clock_timestamp()
+    where (select max(o.at) from dispatch.receipt o where o.alert_id = had.alert_id
+               and o.recipient_id = had.recipient_id and o.revision = had.revision and o.state <> had.state)
+          between had.at and excluded.at - interval '1 microsecond'
+returning xmax = 0 as first
 
 -- partner_alerts: what a recipient may show, as far as these tables know
 select a.*, d.revision, d.content from dispatch.alert a join lateral (

@@ -49,26 +49,24 @@ log = structlog.get_logger()
 
 
 async def record(connection: Connection, recipient_id: UUID, receipt: Receipt) -> Answer:
-    """Records what a partner's screens do; the same receipt again changes nothing."""
+    """Records what a partner's screens do; the same receipt again changes nothing, whenever it comes.
+
+    A partner whose clock is ahead of ours says it now: its later receipts would else count as older.
+    """
     stream = delivery_stream(receipt.alert_id, recipient_id)
     await lock_streams(connection, [stream])
     row = await connection.fetchrow(_SQL["delivery_of"], receipt.alert_id, recipient_id, receipt.revision)
     if row is None:
         raise _unknown()
-    values = (
-        receipt.alert_id,
-        recipient_id,
-        receipt.revision,
-        receipt.state.value,
-        receipt.screens,
-        receipt.at,
-    )
+    at = min(receipt.at, await connection.fetchval(_SQL["moment"]))
+    key = (receipt.alert_id, recipient_id, receipt.revision, receipt.state.value)
     answer = {
         "alert_id": str(receipt.alert_id),
         "revision": receipt.revision,
         "state": receipt.state.value,
     }
-    if not await connection.fetchval(_SQL["receipt_insert"], *values):
+    first = await connection.fetchval(_SQL["receipt_insert"], *key, receipt.screens, at)
+    if first is None:
         return 200, answer
     data = ReceiptRecorded(
         alert_id=receipt.alert_id,
@@ -76,9 +74,9 @@ async def record(connection: Connection, recipient_id: UUID, receipt: Receipt) -
         recipient=recipient_id,
         state=receipt.state,
         screens=receipt.screens,
-        at=receipt.at,
+        at=at,
     )
-    event = NewEvent(data, derived_id("receipt", *values[:4]))
+    event = NewEvent(data, derived_id("receipt", *key, *([] if first else [at.isoformat()])))
     cause = Cause(f"partner:{recipient_id}", str(receipt.alert_id), mode=Mode(row["mode"]))
     await append(connection, [Append(stream, str(row["case_id"]), [event], cause)])
     if receipt.state is ReceiptState.REJECTED:

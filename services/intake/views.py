@@ -1,6 +1,7 @@
 """A case as its readers see it: identities for those who may, never for others."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -184,6 +185,7 @@ def _consent(consent: Consent, keys: Keys) -> Json:
 def displays(events: Sequence[Recorded]) -> list[Json]:
     """Per alert and display partner it was planned for: which revision, and how far it is."""
     found: dict[tuple[UUID, UUID], Json] = {}
+    said: dict[tuple[UUID, UUID, int], datetime] = {}
 
     def put(alert: UUID, recipient: UUID, revision: int, state: str) -> None:
         before = found.get((alert, recipient))
@@ -206,7 +208,11 @@ def displays(events: Sequence[Recorded]) -> list[Json]:
             case ReceiptRecorded() as data if (
                 data.state is not ReceiptState.REJECTED and (data.alert_id, data.recipient) in found
             ):
-                put(data.alert_id, data.recipient, data.revision, data.state.value)
+                # A receipt may be overtaken by a later one: what counts is when the screens changed.
+                key = (data.alert_id, data.recipient, data.revision)
+                if data.at >= said.get(key, data.at):
+                    said[key] = data.at
+                    put(data.alert_id, data.recipient, data.revision, data.state.value)
             case _:
                 pass
     return list(found.values())

@@ -11,8 +11,9 @@ from dispatch_http import PARTNER, become_active, client_of
 from services.dispatch import signing
 from services.dispatch.campaigns import campaign_alert
 from services.dispatch.reconcile import reconcile_all
-from services.eventlog.store import delivery_stream, read_stream
-from services.kernel.auth import Role
+from services.eventlog.store import delivery_stream, read_case, read_stream
+from services.intake.views import displays
+from services.kernel.auth import Role, revoke_tokens
 
 
 @pytest.fixture
@@ -159,3 +160,78 @@ async def test_erased_alert_is_gone_for_its_partner(call, ground, partner):
     alert_id = campaign_alert(ground.campaign)
     await ground.vault.destroy([f"alert:{alert_id}"])
     assert (await call("GET", f"/v1/partner/alerts/{alert_id}", token=partner["token"])).status == 410
+
+
+async def _said(ground):
+    """The states of all receipts in the log, in order."""
+    rows = await ground.pool.fetch(
+        "select data ->> 'state' as state from eventlog.events where type = 'receipt.recorded.v1' order by position"
+    )
+    return [row["state"] for row in rows]
+
+
+def _displays(case):
+    return [(one["revision"], one["state"]) for one in case]
+
+
+async def test_receipts_out_of_order_end_in_what_came_last_on_the_screens(call, ground, partner):
+    """A `displayed` that arrives after the `removed` that followed it is kept, and changes nothing of what holds."""
+    await ground.release()
+    await ground.replay()
+    now = datetime.now(UTC)
+    later, earlier = (now - timedelta(seconds=s) for s in (10, 60))
+    removed = receipt(ground, state="removed", at=later.isoformat())
+    displayed = receipt(ground, at=earlier.isoformat())
+    for body in (removed, displayed, displayed, removed):
+        await call("POST", "/v1/receipts", body, token=partner["token"])
+    assert await _said(ground) == ["removed", "displayed"]
+    assert _displays(displays(await read_case(ground.pool, ground.case))) == [(1, "removed")]
+
+
+async def test_late_receipts_are_taken(call, ground, partner):
+    """After the withdrawal, and after the expiry, a partner may still say what its screens did."""
+    await ground.release(expires_at=in_future(3600))
+    await ground.replay()
+    await ground.end()
+    await ground.replay()
+    await ground.pool.execute("update dispatch.alert set expires_at = clock_timestamp()")
+    for revision, state in ((2, "removed"), (1, "displayed")):
+        body = receipt(ground, revision=revision, state=state)
+        assert (await call("POST", "/v1/receipts", body, token=partner["token"])).status == 201
+    assert _displays(displays(await read_case(ground.pool, ground.case))) == [(2, "removed")]
+
+
+async def test_display_that_was_dark_in_between_says_so_again(call, ground, partner):
+    """Shown, gone when the lease ended, shown again, gone for good: four facts, each told twice without effect."""
+    await ground.release()
+    await ground.replay()
+    begin = datetime.now(UTC) - timedelta(minutes=10)
+    for minute, state in enumerate(("displayed", "removed", "displayed", "removed")):
+        body = receipt(ground, state=state, at=(begin + timedelta(minutes=minute)).isoformat())
+        for status in (201, 200):
+            assert (await call("POST", "/v1/receipts", body, token=partner["token"])).status == status
+    assert await _said(ground) == ["displayed", "removed", "displayed", "removed"]
+    again = receipt(ground, state="removed")
+    assert (await call("POST", "/v1/receipts", again, token=partner["token"])).status == 200
+
+
+async def test_clock_that_is_ahead_does_not_silence_later_receipts(call, ground, partner):
+    """A `displayed` of tomorrow is one of now, so the `removed` that follows it counts."""
+    await ground.release()
+    await ground.replay()
+    tomorrow = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+    await call("POST", "/v1/receipts", receipt(ground, at=tomorrow), token=partner["token"])
+    await call("POST", "/v1/receipts", receipt(ground, state="removed"), token=partner["token"])
+    assert _displays(displays(await read_case(ground.pool, ground.case))) == [(1, "removed")]
+
+
+async def test_forged_receipt_is_nobodys(call, ground, partner):
+    """Without a token, with a made-up or a withdrawn one: 401, and nothing is recorded."""
+    await ground.release()
+    await ground.replay()
+    for token in ("", "zl_forged", partner["token"][:-1], partner["secret"]):
+        call.tokens.pop(Role.ADMIN, None)
+        assert (await call("POST", "/v1/receipts", receipt(ground), token=token)).status == 401
+    await revoke_tokens(ground.pool, partner["partner_id"])
+    assert (await call("POST", "/v1/receipts", receipt(ground), token=partner["token"])).status == 401
+    assert await _said(ground) == []
