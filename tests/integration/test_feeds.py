@@ -1,8 +1,8 @@
 """CAP bodies and public feeds: what partners and the public read of an alert, from its release until 48 h after its end."""
 
 from dataclasses import dataclass
-from datetime import timedelta
-from uuid import uuid4
+from datetime import datetime, timedelta
+from uuid import UUID, uuid4
 
 import asyncpg
 import orjson
@@ -171,6 +171,25 @@ async def test_partner_that_comes_later_gets_the_same_message_as_the_others(call
     for update in messages:
         if update.msg_type == "Update":
             assert {(one.identifier, one.sent) for one in update.references} == alerts
+
+
+async def test_every_form_of_a_revision_has_the_revision_s_own_moment(call, ground, pool):
+    """To the microsecond, whenever the form is made: else references name messages that do not exist."""
+    await add_recipient(pool)
+    for act in (ground.release, lambda: ground.update(areas=("24062", "postal:3000"))):
+        await act()
+        await ground.replay()
+    moments = [
+        row["created_at"]
+        for row in await pool.fetch("select * from dispatch.alert_revision order by revision")
+    ]
+    bodies = [await ground.body(one) for one in await ground.deliveries()]
+    assert [datetime.fromisoformat(body["timestamp"]) for body in bodies] == moments
+    await pool.execute("update dispatch.alert_revision set created_at = created_at - interval '1 hour'")
+    partner = (await call("POST", "/v1/partners", {**PARTNER, "format": "cap", "content": "link"})).json
+    await become_active(pool, partner)
+    [late] = await sent(ground, UUID(partner["partner_id"]))
+    assert read(late).sent == (moments[1] - timedelta(hours=1)).replace(microsecond=0)
 
 
 async def test_standby_is_restricted_and_says_who_may_see_it(ground, pool):
