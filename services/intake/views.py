@@ -1,7 +1,6 @@
 """A case as its readers see it: identities for those who may, never for others."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -185,7 +184,7 @@ def _consent(consent: Consent, keys: Keys) -> Json:
 def displays(events: Sequence[Recorded]) -> list[Json]:
     """Per alert and display partner it was planned for: which revision, and how far it is."""
     found: dict[tuple[UUID, UUID], Json] = {}
-    said: dict[tuple[UUID, UUID, int], datetime] = {}
+    said: dict[tuple[UUID, UUID, int], Any] = {}
 
     def put(alert: UUID, recipient: UUID, revision: int, state: str) -> None:
         before = found.get((alert, recipient))
