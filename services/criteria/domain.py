@@ -142,17 +142,19 @@ def _questions(
         return (), 0
     missing = {child.index for child in state.missing}
     deciding = rules.deciding(state.kind)
-    holding = [f for f in _holding(state, criteria) if f.criterion in deciding]
-    held = {f.criterion for f in holding}
+    holding = [(f.criterion, f.child) for f in _holding(state, criteria) if f.criterion in deciding]
+    held = {criterion for criterion, _ in holding}
     unsettled = [
-        f for f in criteria if f.value in _UNSETTLED and f.child in missing and f.criterion in deciding
+        (f.criterion, f.child)
+        for f in criteria
+        if f.value in _UNSETTLED and f.child in missing and f.criterion in deciding
     ]
-    decisive: list[CriterionFinding] = []
+    decisive: set[tuple[Criterion, int]] = set()
     if state.override is None and not rules.kinds[state.kind].worrying_by_itself:
-        decisive = [f for f in unsettled if not reasons or holding == [f]]
+        decisive = {one for one in unsettled if not reasons or holding == [one]}
     ranks = {criterion: n for n, criterion in enumerate(rules.questions)}
-    unsettled.sort(key=lambda f: (f not in decisive, f.criterion in held, ranks[f.criterion], f.child))
-    return tuple(_question(f.criterion, f.child) for f in unsettled), len(decisive)
+    unsettled.sort(key=lambda one: (one not in decisive, one[0] in held, ranks[one[0]], one[1]))
+    return tuple(_question(*one) for one in unsettled), len(decisive)
 
 
 def _doses(state: CaseState) -> list[tuple[int, datetime]]:
@@ -238,7 +240,7 @@ def _finding_changes(old: tuple[CriterionFinding, ...], new: tuple[CriterionFind
     found = []
     for key in [*after, *(key for key in before if key not in after)]:
         was, now = before.get(key), after.get(key)
-        if was == now:
+        if was and now and was.value is now.value and was.evidence == now.evidence:
             continue
         name = f"{key[1].value}[{key[0]}]"
         then, next_value = (f.value if f else Finding.UNKNOWN for f in (was, now))

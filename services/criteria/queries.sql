@@ -3,8 +3,9 @@ select i.case_id, s.format, s.version, s.state, s.assessment, coalesce(s.assessm
     s.rules, exists (select from criteria.parked p where p.case_id = i.case_id) as parked
 from unnest($1::uuid[]) as i(case_id) left join criteria.case_state s using (case_id)
 
--- change_cases: compare and set; a row that is not returned was changed by somebody else
-update criteria.case_state s set format = $1, version = e.version, state = e.state, assessment = e.assessment,
+-- change_cases: compare and set; no assessment: the one that stands goes on standing; a row that is not returned was changed by somebody else
+update criteria.case_state s set format = $1, version = e.version, state = e.state,
+    assessment = coalesce(e.assessment, s.assessment),
     assessment_version = e.assessment_version, rules = e.rules, watched = e.watched, changed_at = clock_timestamp()
 from unnest($2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::jsonb[], $8::jsonb[], $9::text[],
     $10::boolean[])

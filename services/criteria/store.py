@@ -121,10 +121,18 @@ def _columns(changes: Sequence[Change]) -> tuple[list[Any], ...]:
         [c.file.state.version for c in changes],
         [c.assessment_version for c in changes],
         [c.file.state.model_dump_json() for c in changes],
-        [c.file.latest.model_dump_json() if c.file.latest else None for c in changes],
+        [_said(c) for c in changes],
         [c.file.rules for c in changes],
         [c.file.state.live and c.file.state.is_open for c in changes],
     )
+
+
+def _said(change: Change) -> str | None:
+    """The assessment that stands; None when it is the one that is stored."""
+    latest = change.file.latest
+    if latest is None or (change.before.exists and latest is change.before.file.latest):
+        return None
+    return latest.model_dump_json(exclude_none=True)
 
 
 async def set_timers(connection: Connection, timers: Mapping[UUID, datetime | None]) -> None:

@@ -181,7 +181,7 @@ async def append(
 
 
 def _row(one: Append, version: int, event: NewEvent) -> tuple[Any, ...]:
-    data = orjson.dumps(event.data.model_dump(mode="json", exclude_none=True))
+    data = event.data.model_dump_json(exclude_none=True).encode()
     if len(data) > MAX_EVENT_BYTES:
         raise EventTooLargeError(
             f"an event of type {event.data.TYPE} is over {MAX_EVENT_BYTES} bytes; send less at once"

@@ -27,8 +27,6 @@ from services.kernel.settings import Settings
 from services.kernel.watchdog import Deadline
 
 MAX_BATCH = 200
-LINGER_S = 0.001
-"""How long to wait for one more message before a batch is worked on: next to nothing, so that one alone goes at once."""
 _START_WITHIN_S = 60.0
 _STOP_WITHIN_S = 10.0
 
@@ -131,23 +129,31 @@ def _message(raw: Any) -> Message:
 
 
 async def _batches(events: AsyncIterator[Any]) -> AsyncIterator[list[Any]]:
-    """What is there, up to MAX_BATCH, without waiting for more than the first."""
-    coming = asyncio.ensure_future(anext(events))
+    """What has come, up to MAX_BATCH, as soon as anything has; while it is worked on, the next one is taken in."""
+    waiting: asyncio.Queue[Any] = asyncio.Queue(MAX_BATCH)
+    taking_in = asyncio.create_task(_take_in(events, waiting))
     try:
         while True:
-            batch = [await coming]
-            coming = asyncio.ensure_future(anext(events))
-            while len(batch) < MAX_BATCH:
-                done, _ = await asyncio.wait({coming}, timeout=LINGER_S)
-                if not done:
-                    break
-                batch.append(coming.result())
-                coming = asyncio.ensure_future(anext(events))
+            if waiting.empty():
+                coming = asyncio.ensure_future(waiting.get())
+                await asyncio.wait({coming, taking_in}, return_when=asyncio.FIRST_COMPLETED)
+                if not coming.done():
+                    coming.cancel()
+                    taking_in.result()  # raises what ended it
+                    return
+                batch = [coming.result()]
+            else:
+                batch = []
+            while len(batch) < MAX_BATCH and not waiting.empty():
+                batch.append(waiting.get_nowait())
             yield batch
-    except StopAsyncIteration:
-        return
     finally:
-        coming.cancel()
+        taking_in.cancel()
+
+
+async def _take_in(events: AsyncIterator[Any], waiting: asyncio.Queue[Any]) -> None:
+    async for event in events:
+        await waiting.put(event)
 
 
 async def run_stream(app: faust.App, runtime: Runtime) -> None:
