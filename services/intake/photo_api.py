@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import ClientDisconnect
 
 from services.intake import photos
 from services.intake.handlers import Ask, IntakeDeps
@@ -63,7 +64,7 @@ async def _file(request: Request) -> bytes:
     try:
         parser = _InMemory(request.headers, request.stream(), max_files=1, max_fields=4, max_part_size=1024)
         form = await parser.parse()
-    except MultiPartException as error:
+    except (MultiPartException, ClientDisconnect) as error:
         raise BadRequestError("multipart", "the form cannot be read: it holds one file") from error
     try:
         files = [value for value in form.values() if isinstance(value, UploadFile)]
@@ -93,7 +94,12 @@ def add_routes(routes: APIRouter, deps: IntakeDeps) -> None:
     """The calls about photos; those of the public stand beside `/v1`, see `public`."""
     staff = Annotated[Principal, Depends(require(*STAFF))]
 
-    @routes.post("/cases/{case_id}/children/{index}/photos", status_code=201, openapi_extra=_FORM)
+    @routes.post(
+        "/cases/{case_id}/children/{index}/photos",
+        status_code=201,
+        openapi_extra=_FORM,
+        responses={415: {"description": "Not multipart/form-data"}},
+    )
     @takes_up_to(MAX_BYTES + WRAPPING)
     async def add_photo(request: Request, who: staff, case_id: CaseId, index: int) -> Response:
         """Add a photo of a child: one JPEG or PNG file as multipart/form-data; metadata is removed."""
@@ -105,7 +111,11 @@ def add_routes(routes: APIRouter, deps: IntakeDeps) -> None:
         tag = {"ETag": f'"{answer.body["version"]}"'}
         return Response(orjson.dumps(answer.body), answer.status, tag, "application/json")
 
-    @routes.get("/cases/{case_id}/children/{index}/photos/{media_id}", responses={200: _PICTURE})
+    @routes.get(
+        "/cases/{case_id}/children/{index}/photos/{media_id}",
+        response_class=Response,
+        responses={200: _PICTURE, 410: {"description": "It is erased"}},
+    )
     async def get_photo(
         request: Request, who: staff, case_id: CaseId, index: int, media_id: UUID
     ) -> Response:
@@ -121,7 +131,9 @@ def public(deps: IntakeDeps) -> APIRouter:
 
     @routes.head("/media/{name}", include_in_schema=False)
     @routes.get(
-        "/media/{name}", responses={200: _PICTURE, 304: {"description": "As you have it"}, 410: _GONE}
+        "/media/{name}",
+        response_class=Response,
+        responses={200: _PICTURE, 304: {"description": "As you have it"}, 410: _GONE},
     )
     async def media(request: Request, name: str) -> Response:
         """A picture of an alert, while the alert is shown; 410 from the moment on at which it is not."""
