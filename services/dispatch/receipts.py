@@ -25,6 +25,7 @@ from services.dispatch.domain import (
     is_stopped,
     message,
 )
+from services.dispatch.emergency.pack import REVISION as EMERGENCY_REVISION
 from services.dispatch.publish import alert_of
 from services.dispatch.secret_boxes import open_secrets
 from services.dispatch.transport import CONTENT_TYPES
@@ -56,6 +57,9 @@ async def record(connection: Connection, recipient_id: UUID, receipt: Receipt) -
     stream = delivery_stream(receipt.alert_id, recipient_id)
     await lock_streams(connection, [stream])
     row = await connection.fetchrow(_SQL["delivery_of"], receipt.alert_id, recipient_id, receipt.revision)
+    unreported = row is None and receipt.revision == EMERGENCY_REVISION
+    if unreported:  # sent while we were down, and nobody has told us yet
+        row = await connection.fetchrow(_SQL["delivery_of"], receipt.alert_id, recipient_id, None)
     if row is None:
         raise _unknown()
     at = min(receipt.at, await connection.fetchval(_SQL["moment"]))
@@ -79,6 +83,14 @@ async def record(connection: Connection, recipient_id: UUID, receipt: Receipt) -
     event = NewEvent(data, derived_id("receipt", *key, *([] if first else [at.isoformat()])))
     cause = Cause(f"partner:{recipient_id}", str(receipt.alert_id), mode=Mode(row["mode"]))
     await append(connection, [Append(stream, str(row["case_id"]), [event], cause)])
+    if unreported:
+        await page(
+            connection,
+            f"emergency-unreported:{receipt.alert_id}",
+            f"partners went dark about alert {receipt.alert_id} by an emergency pack, and this system does not know it:"
+            " take in the report of emergency-send with `zoeklicht emergency-report`",
+            lasting=True,
+        )
     if receipt.state is ReceiptState.REJECTED:
         await page(
             connection,

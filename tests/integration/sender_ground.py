@@ -92,7 +92,7 @@ async def partners(count: int = 1) -> AsyncIterator[list[Partner]]:
         for _ in range(count):
             partner = Partner()
             app = web.Application()
-            app.router.add_post("/hook", partner.handle)
+            app.router.add_route("*", "/hook", partner.handle)
             runner = web.AppRunner(app, shutdown_timeout=0.01, access_log=None)
             await runner.setup()
             site = web.TCPSite(runner, "127.0.0.1", 0)

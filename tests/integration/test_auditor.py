@@ -5,15 +5,17 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
+from pydantic import SecretStr
 from sender_ground import Ground, accept, answering, partners, sending, until
 
 from schemas.events import Appeal, CampaignEnded, CampaignReleased
 from schemas.vocabulary import CampaignKind, EndReason, Origin
+from services.dispatch import auditor_main
 from services.dispatch.auditor import RULES, audit, counts, page_findings, verify
 from services.dispatch.auditor_main import serve
 from services.dispatch.sender import Sender
 from services.eventlog.store import Append, Cause, NewEvent, append, campaign_stream, lock_streams
-from services.kernel.paging import open_pages
+from services.kernel.paging import dead_man, open_pages
 from services.kernel.service import Runtime
 
 LINGER = timedelta(minutes=10)
@@ -168,6 +170,50 @@ async def test_findings_page_once_per_rule(ground, pool):
     [row] = await pool.fetch("select matter, text, times from kernel.page")
     assert (row["matter"], row["times"]) == ("audit:forgotten", 2)
     assert "and 2 more" in row["text"]
+
+
+async def test_sign_of_life_follows_each_clean_audit(pool, settings, monkeypatch):
+    """The address is asked for while every promise holds; unreachable it is paged, and that ends with an answer."""
+    monkeypatch.setattr(auditor_main, "EVERY_S", 0.05)
+    monkeypatch.setattr(dead_man, "_PAUSE_S", 0.01)
+    async with partners() as [watcher]:
+        url = SecretStr(watcher.url)
+        watcher.behaviour = answering(500)
+        runtime = Runtime("auditor", settings.model_copy(update={"dead_man_url": url}), pool)
+        task = asyncio.create_task(serve(runtime))
+
+        async def paged():
+            return [one.matter for one in await open_pages(pool)] == ["dead-man:url"]
+
+        await until(paged)
+        assert len(watcher.seen) >= dead_man.ATTEMPTS
+        watcher.behaviour = accept
+
+        async def clear():
+            return not await open_pages(pool)
+
+        await until(clear)
+        runtime.stop.set()
+        await task
+
+
+async def test_no_sign_of_life_while_a_promise_is_broken(ground, pool, settings, monkeypatch):
+    """Silence is the alarm: whoever watches from outside notices what our own pages may not say."""
+    monkeypatch.setattr(auditor_main, "EVERY_S", 0.05)
+    await ground.alert([await ground.recipient("http://127.0.0.1:1/hook")])
+    await pool.execute("update dispatch.alert set head_revision = 7")
+    async with partners() as [watcher]:
+        url = SecretStr(watcher.url)
+        runtime = Runtime("auditor", settings.model_copy(update={"dead_man_url": url}), pool)
+        task = asyncio.create_task(serve(runtime))
+
+        async def looked_again():
+            return await pool.fetchval("select coalesce(max(times), 0) from kernel.page") >= 3
+
+        await until(looked_again)
+        runtime.stop.set()
+        await task
+        assert watcher.seen == []
 
 
 async def test_rule_that_holds_again_is_clear(ground, pool):

@@ -11,6 +11,7 @@ from dispatch_ground import Ground, add_recipient
 from sender_ground import Ground as SenderGround
 from sender_ground import answering, partners, until
 
+from schemas.commands import Receipt
 from services.dispatch.auditor import audit
 from services.dispatch.emergency import sending
 from services.dispatch.emergency.pack import REVISION, Pack, PackError, new_identity, open_pack, seal
@@ -18,8 +19,11 @@ from services.dispatch.emergency.report import read, take_in
 from services.dispatch.emergency.sending import Sent, errands, send
 from services.dispatch.emergency.writing import build, keep_writing, packs, write, write_now
 from services.dispatch.publish import Publisher
+from services.dispatch.receipts import record
 from services.dispatch.sender import Sender
 from services.kernel.paging import open_pages
+from services.kernel.postgres import in_transaction
+from services.kernel.problems import NotFoundError
 from services.kernel.service import Runtime
 
 LINGER = timedelta(minutes=10)
@@ -128,6 +132,30 @@ async def test_withdrawals_go_dark_with_nothing_else_and_the_state_agrees_afterw
             "select count(*) from eventlog.events where type = 'delivery.delivered.v1' and data ->> 'content' = 'withdrawn'"
         )
         assert told == 3
+
+
+async def test_receipt_for_a_withdrawal_that_nobody_reported_is_taken_and_pages(
+    ground, senders, pool, vault, settings
+):
+    """A partner confirms what the engine does not know: it is told once, and taking in the report ends the page."""
+    [recipient] = await released(ground, senders, ["http://127.0.0.1:9/a"])
+    alert = await pool.fetchval("select alert_id from dispatch.alert")
+    stranger = await senders.recipient("http://127.0.0.1:9/b")
+
+    async def confirm(who, revision):
+        receipt = Receipt(alert_id=alert, revision=revision, state="removed", at=datetime.now(UTC))
+        return await in_transaction(pool, lambda c: record(c, who, receipt))
+
+    for who, revision in ((stranger, REVISION), (recipient, 7)):
+        with pytest.raises(NotFoundError):
+            await confirm(who, revision)
+    assert await open_pages(pool) == []
+    assert (await confirm(recipient, REVISION))[0] == 201
+    [one] = await open_pages(pool)
+    assert one.matter == f"emergency-unreported:{alert}"
+    sent = Sent(alert_id=alert, recipient_id=recipient, revision=REVISION, at=datetime.now(UTC), status=200)
+    await take_in(Publisher(pool, vault, settings), [sent])
+    assert await open_pages(pool) == []
 
 
 async def test_withdrawal_that_was_on_its_way_goes_out_as_it_is(ground, senders, pool, vault, settings):

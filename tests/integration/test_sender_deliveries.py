@@ -397,7 +397,7 @@ async def test_paused_partner_gets_withdrawals_only(ground, sender):
 
 
 async def test_unacknowledged_withdrawal_pages_with_names(ground, pool):
-    """After five minutes a person gets the list of those who may still show the child, once."""
+    """After five minutes a person gets the list of those who may still show the child, until nobody may."""
     recipient = await ground.recipient(f"http://127.0.0.1:{free_port()}/hook")
     alert = await ground.alert([recipient])
     await pool.execute("update dispatch.delivery set attempts = 1")
@@ -409,7 +409,13 @@ async def test_unacknowledged_withdrawal_pages_with_names(ground, pool):
     await page_late_withdrawals(pool)
     [row] = await pool.fetch("select text, times from kernel.page")
     assert row["times"] == 1
-    assert f"Partner {recipient.hex[:6]}" in row["text"]
+    assert f"Partner {recipient.hex[:6]} (desk)" in row["text"]
+    await pool.execute("update dispatch.recipient set contact = 'night desk'")
+    await page_late_withdrawals(pool)
+    assert "(night desk)" in await pool.fetchval("select text from kernel.page")
+    await pool.execute("update dispatch.delivery set state = 'delivered' where content = 'withdrawn'")
+    await page_late_withdrawals(pool)
+    assert await pool.fetchval("select closed_at is not null from kernel.page")
 
 
 async def test_breaker_delays_and_recovers(ground, sender, pool):
@@ -438,6 +444,7 @@ async def test_breaker_delays_and_recovers(ground, sender, pool):
         partner.behaviour = accept
         keys = await ground.vault.find([f"alert:{a.alert_id}" for a in alerts])
         await sender.deliver(probe, keys[f"alert:{probe.alert_id}"])
+        assert await pool.fetchval("select closed_at is not null from kernel.page")
         assert not await pool.fetchval("select count(*) from dispatch.lane where due_at > clock_timestamp()")
         sizes = []
         while claims := await sender.claim():

@@ -23,6 +23,7 @@ from services.eventlog.store import (
     lock_streams,
 )
 from services.kernel.ids import derived_id
+from services.kernel.paging import all_clear
 from services.kernel.postgres import Connection, in_transaction, queries
 
 _ACTOR = "emergency"
@@ -86,6 +87,7 @@ async def _alert(publisher: Publisher, alert_id: UUID, report: Sequence[Sent]) -
         await connection.fetch(_SQL["lanes_lock"], alert_id, list(taken))
         ends = [await _taken(connection, one) for _, one in sorted(taken.items())]
         await _tell(connection, alert, cause, [end for end in ends if end is not None])
+        await all_clear(connection, [f"emergency-unreported:{alert_id}"])
         left = await connection.fetchval(_OWN["left"], alert_id)
         return Taken(alert_id, alert.campaign_id, published is not None, len(taken), left)
 
