@@ -7,7 +7,6 @@ from uuid import UUID
 
 import structlog
 from fastapi import APIRouter, Depends, Query
-from pydantic import AwareDatetime, BeforeValidator
 
 from services.criteria.errors import UnreadableHistoryError
 from services.criteria.histories import history
@@ -15,6 +14,7 @@ from services.criteria.rulebook import Rulebook, RulesError, rulebook_of
 from services.criteria.views import assessment_view
 from services.kernel.auth import EVERYONE_INSIDE, require
 from services.kernel.clock import Clock, SystemClock
+from services.kernel.http import Moment
 from services.kernel.postgres import Pool
 from services.kernel.problems import ConflictError, InvalidError, NotFoundError, UnavailableError
 from services.kernel.settings import Settings
@@ -38,14 +38,6 @@ def deps_of(pool: Pool, settings: Settings) -> CriteriaDeps:
     except RulesError as error:
         log.exception("assessments cannot be looked at", exc_info=error)
         return CriteriaDeps(pool, None)
-
-
-def _plus(value: Any) -> Any:
-    """In a query a plus sign stands for a space; a time with offset has no other space, so it is meant."""
-    return value.replace(" ", "+") if isinstance(value, str) else value
-
-
-Moment = Annotated[AwareDatetime, BeforeValidator(_plus)]
 
 
 def router(deps: CriteriaDeps) -> APIRouter:
