@@ -189,6 +189,49 @@ async def test_a_display_that_is_not_renewed_goes_dark_by_itself():
         assert receiver.lit("a1", later)
 
 
+async def renew(ground, revision, **rest):
+    one = {"alert_id": "a1", "revision": revision, "display_for_s": 1800}
+    message = {"type": "display.renewed", "timestamp": "", "data": {"alerts": [one]}}
+    return await send(ground, message, **rest)
+
+
+async def test_a_renewal_lights_nothing():
+    """Of another revision, of an alert that was withdrawn or never came: answered with 2xx, and nothing is shown."""
+    receiver = Receiver(1, "one")
+    later = datetime.now(UTC) + timedelta(seconds=61)
+    async with standing(receiver) as ground:
+        assert await renew(ground, 1) == 200
+        await send(ground, body("issued", 2, display_for_s=60))
+        for revision in (1, 3):
+            assert await renew(ground, revision) == 200
+        assert receiver.lit("a1")
+        assert not receiver.lit("a1", later)
+        await send(ground, body("withdrawn", 3))
+        for revision in (2, 3):
+            assert await renew(ground, revision) == 200
+        assert not receiver.lit("a1")
+
+
+async def test_a_late_renewal_counts_from_when_it_was_signed():
+    """One that was held up for minutes gives only what is left of it."""
+    receiver = Receiver(1, "one")
+    async with standing(receiver) as ground:
+        await send(ground, body("issued", 1, display_for_s=60))
+        assert await renew(ground, 1, at=datetime.now(UTC) - timedelta(minutes=4)) == 200
+        assert receiver.lit("a1", datetime.now(UTC) + timedelta(minutes=25))
+        assert not receiver.lit("a1", datetime.now(UTC) + timedelta(minutes=27))
+
+
+async def test_no_display_outlasts_the_end_of_its_alert():
+    """The lease may be longer than the alert: the end that the body names counts."""
+    receiver = Receiver(1, "one")
+    end = datetime.now(UTC) + timedelta(seconds=30)
+    async with standing(receiver) as ground:
+        await send(ground, body("issued", 1, expires_at=end.isoformat()))
+        assert receiver.lit("a1")
+        assert not receiver.lit("a1", end + timedelta(seconds=1))
+
+
 async def test_a_message_that_is_faster_than_the_registrations_answer_waits_for_it():
     """The handshake may come before the receiver has read its secret."""
     receiver = Receiver(1, "one")
