@@ -294,8 +294,14 @@ class Text(Strict):
 
 
 Texts = dict[Language, Text]
-MediaIds = Annotated[list[UUID], Field(max_length=20)]
-"""Photos of children who are missing in the case, in the order in which they are shown."""
+MediaIds = Annotated[
+    list[UUID],
+    Field(
+        max_length=20,
+        description="Photos of children who are missing in the case, in the order in which they are shown; screens and"
+        " posters are drawn from them. Left out of an update: they stay; []: no pictures",
+    ),
+]
 
 
 class RequestCampaign(Strict):

@@ -42,10 +42,11 @@ def drawn(
     margin = round(width * _MARGIN)
     head, faces, words = (round(height * share) for share in (_HEAD, _PHOTOS, _BODY))
     pen.rectangle((0, 0, width, head), fill=ALARM)
-    inside = width - 2 * margin
-    _write(pen, headline, (margin, 0, inside, head), "Bold", PAPER, largest=head // 3)
+    inside, air = width - 2 * margin, margin // 3
+    _write(pen, headline, (margin, air, inside, head - 2 * air), "Bold", PAPER, largest=head // 3)
     _place(sheet, photos, (margin, head + margin // 2, inside, faces - margin))
-    _write(pen, body, (margin, head + faces, inside, words), "Semibold", INK, largest=height // 28)
+    body_box = margin, head + faces + air, inside, words - 2 * air
+    _write(pen, body, body_box, "Semibold", INK, largest=height // 28)
     foot = head + faces + words
     pen.rectangle((0, foot, width, height), fill=ALARM)
     _number(pen, language, (margin, foot, inside, height - foot))
@@ -86,10 +87,11 @@ def _place(sheet: Image.Image, photos: Sequence[bytes], box: Box) -> None:
 def _write(pen: ImageDraw.ImageDraw, text: str, box: Box, weight: str, colour: str, *, largest: int) -> None:
     """The text centred in the box, in the largest letters that fit; what still does not fit is cut with an ellipsis."""
     left, top, width, height = box
+    words = _measured(text, weight)
     size = largest
-    while size > _SMALLEST and not _fits(text, weight, size, width, height):
+    while size > _SMALLEST and not _fits(words, width / size, height / size):
         size -= max(1, size // 20)
-    lines = _lines(text, _font(weight, size), width)
+    lines = _lines(words, width / size)
     room = max(1, int(height / (size * _LEADING)))
     if len(lines) > room:
         lines = [*lines[: room - 1], f"{lines[room - 1]} …"]
@@ -99,21 +101,39 @@ def _write(pen: ImageDraw.ImageDraw, text: str, box: Box, weight: str, colour: s
         pen.text((left + width / 2, y + number * step), line, colour, _font(weight, size), anchor="mm")
 
 
-def _fits(text: str, weight: str, size: int, width: int, height: int) -> bool:
-    font = _font(weight, size)
-    lines = _lines(text, font, width)
-    return len(lines) * size * _LEADING <= height and all(font.getlength(line) <= width for line in lines)
+Word = tuple[str, float]
+"""A word and its width, in heights of its letters' size: measured once, it holds for every size."""
+_MEASURE = 100
+_SPACE = 0.25
 
 
-def _lines(text: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
-    lines = [""]
-    for word in text.split():
-        longer = f"{lines[-1]} {word}".strip()
-        if font.getlength(longer) <= width:
-            lines[-1] = longer
-        else:
-            lines.append(word)
-    return [line for line in lines if line] or [""]
+def _measured(text: str, weight: str) -> list[Word]:
+    font = _font(weight, _MEASURE)
+    return [(word, font.getlength(word) / _MEASURE) for word in text.split()]
+
+
+def _fits(words: Sequence[Word], width: float, height: float) -> bool:
+    return all(length <= width for _, length in words) and len(_lines(words, width)) * _LEADING <= height
+
+
+def _lines(words: Sequence[Word], width: float) -> list[str]:
+    lines, used = [""], 0.0
+    for word, length in (piece for one in words for piece in _pieces(one, width)):
+        if lines[-1] and used + _SPACE + length > width:
+            lines.append("")
+            used = 0.0
+        used += length + (_SPACE if lines[-1] else 0.0)
+        lines[-1] = f"{lines[-1]} {word}".strip()
+    return lines
+
+
+def _pieces(word: Word, width: float) -> list[Word]:
+    """A word that is wider than its line even in the smallest letters is broken anywhere."""
+    text, length = word
+    if length <= width:
+        return [word]
+    most = max(1, int(len(text) * width / length))
+    return [(text[start : start + most], length * most / len(text)) for start in range(0, len(text), most)]
 
 
 @cache
