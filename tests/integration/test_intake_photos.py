@@ -417,8 +417,17 @@ async def test_a_photo_follows_its_child_into_other_cases(site):
     assert not set(before.values()) & set(after.values())
     assert {await site.status(path) for path in before.values()} == {410}
     assert await site.status(after[media]) == 200
+    noa = await site.photo(other, 1)
+    going_on = (await site.case(other))["campaigns"][0]["campaign_id"]
+    change = {"media": [media, noa], "reason": "allebei"}
+    got = await site.post(f"/v1/campaigns/{going_on}/update", change, "coordinator")
+    assert (got.status, got.body["rule"], got.body["errors"][0]["field"]) == (
+        422,
+        "photo-of-other-child",
+        "media.1",
+    )
     seen = {child["index"]: child["photos"] for child in (await site.case(other))["children"]}
-    assert [[one["media_id"] for one in seen[index]] for index in sorted(seen)] == [[], [], [media]]
+    assert [[one["media_id"] for one in seen[index]] for index in sorted(seen)] == [[], [noa], [media]]
     again = await site.opened(children=[LOU])
     assert [one["media_id"] for one in (await site.case(again))["children"][0]["photos"]] == [media]
     await site.requested(again, "public", media=[media])

@@ -55,7 +55,7 @@ def decide_request(campaign: Campaign, case: Case, command: RequestCampaign, kno
             campaign,
             command.kind,
             command.languages or LANGUAGES,
-            named_photos(case, command.media, known.gallery),
+            named_photos(case, case.missing, command.media, known.gallery),
             known,
         ),
     }
@@ -242,16 +242,17 @@ def decide_update(campaign: Campaign, case: Case, command: UpdateCampaign, known
     _check_words(command, case, known)
     areas = None if command.areas is None else checked_areas(command.areas)
     own = None if command.texts is None else _own_words(command)
-    photos = None if command.media is None else named_photos(case, command.media, known.gallery)
+    people = covered(campaign, case.missing)
+    named = command.media
     appeal = appeal_of(
         campaign,
         case,
-        covered(campaign, case.missing),
+        people,
         known,
         areas=areas,
         languages=command.languages or None,
         own=own,
-        photos=photos,
+        photos=None if named is None else named_photos(case, people, named, known.gallery),
     )
     reason = Secret(key_name("case", campaign.case_id), command.reason)
     fields = {"campaign_id": campaign.campaign_id, "appeal": appeal, "reason": reason}

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from schemas.events import Appeal, Media
 from schemas.vocabulary import CampaignKind, Language
-from services.intake.domain.case import Case
+from services.intake.domain.case import Case, Child
 from services.intake.domain.drafts import Secret
 from services.intake.domain.errors import ContentError
 from services.kernel.vault import key_name
@@ -65,8 +65,11 @@ def sheet_name(rel: str, language: Language) -> str:
     return f"{rel}.{language.value}"
 
 
-def named_photos(case: Case, media_ids: Iterable[UUID], gallery: Gallery) -> list[Photo]:
-    """The photos with these ids, each once. Raises ContentError unless each shows a child who is missing here."""
+def named_photos(
+    case: Case, people: Iterable[Child], media_ids: Iterable[UUID], gallery: Gallery
+) -> list[Photo]:
+    """The photos with these ids, each once. Raises ContentError unless each shows one of these people of the case."""
+    shown = {child.child_id for child in people}
     missing = {child.child_id for child in case.missing}
     children = {child.child_id for child in case.children}
     found = []
@@ -83,6 +86,12 @@ def named_photos(case: Case, media_ids: Iterable[UUID], gallery: Gallery) -> lis
                 f"media.{index}",
                 "photo-of-found-child",
                 "the photo shows a child that was found: leave it out",
+            )
+        if photo.child_id not in shown:
+            raise ContentError(
+                f"media.{index}",
+                "photo-of-other-child",
+                "this campaign was released for other children: request a campaign for this child",
             )
         found.append(photo)
     return found
