@@ -1,9 +1,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
+MINUTES ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast test-long check bench bench-criteria lock schemas clean
+.PHONY: help run test test-fast test-long check chaos bench bench-delivery bench-criteria lock schemas clean
 
 help:  ## Says what each target does
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -39,11 +40,17 @@ check: .venv/.dev  ## Lint, format, types, import rules, schema drift
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m schemas.generate --check
 
+chaos: .venv/.dev  ## The storm of the chaos tests for longer: MINUTES=60, with CHAOS_SEED=n another one
+	@CHAOS_MINUTES=$(MINUTES) $(BIN)/python -m pytest tests/chaos/test_chaos.py -k nothing_is_lost $(ARGS)
+
 bench: .venv/.dev  ## Measure on this machine; the last result stays in bench/results
 	@$(BIN)/python bench/way.py $(ARGS)
 
 bench-criteria: .venv/.dev  ## Measure criteria: against the ceiling, memory, length of history
 	@$(BIN)/python bench/criteria.py $(ARGS)
+
+bench-delivery: .venv/.dev  ## Measure the delivery engine; ARGS="--only catchup" for a part
+	@$(BIN)/python bench/delivery.py $(ARGS)
 
 schemas: .venv/.dev  ## Write JSON Schemas and AsyncAPI from the models
 	@$(BIN)/python -m schemas.generate
