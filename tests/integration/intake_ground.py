@@ -167,7 +167,9 @@ async def running(deps: IntakeDeps) -> AsyncIterator[Api]:
     people |= {"viewer": Role.VIEWER, "partner": Role.PARTNER}
     async with pool.acquire() as connection:
         tokens = {name: await issue_token(connection, name, role) for name, role in people.items()}
-    async with aiohttp.ClientSession() as session:
-        yield Api(f"http://127.0.0.1:{port}", session, tokens, pool)
-    server.should_exit = True
-    await task
+    try:
+        async with aiohttp.ClientSession() as session:
+            yield Api(f"http://127.0.0.1:{port}", session, tokens, pool)
+    finally:
+        server.should_exit = True
+        await task

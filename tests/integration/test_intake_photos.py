@@ -89,6 +89,16 @@ class Site(Api):
         async with self.session.get(self.base + path, headers=named) as answer:
             return answer.status, await answer.read(), answer.headers
 
+    async def first_line(self, path: str, headers: dict[str, str]) -> str:
+        """What is answered to the head of a POST, while its body is still on its way."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(self.base.rpartition(":")[2]))
+        lines = [f"POST {path} HTTP/1.1", "Host: x", *(f"{k}: {v}" for k, v in headers.items()), "", ""]
+        writer.write("\r\n".join(lines).encode())
+        try:
+            return (await asyncio.wait_for(reader.readline(), 10)).decode()
+        finally:
+            writer.close()
+
     async def status(self, path: str) -> int:
         return (await self.fetch(path))[0]
 
@@ -183,11 +193,7 @@ async def test_the_limit_of_uploads_is_theirs_alone(site):
         "Authorization": f"Bearer {site.tokens['operator']}",
     }
     # Declared and never sent: only the declaration can have been refused.
-    reader, writer = await asyncio.open_connection("127.0.0.1", int(site.base.rpartition(":")[2]))
-    lines = [f"POST {path} HTTP/1.1", "Host: x", f"Content-Length: {50 * MAX_BYTES}"]
-    writer.write("\r\n".join([*lines, *(f"{k}: {v}" for k, v in head.items()), "", ""]).encode())
-    assert b" 413 " in await asyncio.wait_for(reader.readline(), 10)
-    writer.close()
+    assert " 413 " in await site.first_line(path, {**head, "Content-Length": str(50 * MAX_BYTES)})
 
     async def endless() -> AsyncIterator[bytes]:
         yield b'--b\r\nContent-Disposition: form-data; name="file"; filename="x"\r\n\r\n'
@@ -204,13 +210,11 @@ async def test_the_limit_of_uploads_is_theirs_alone(site):
 async def test_who_may_not_add_photos_is_refused_before_the_body_is_read(site):
     """401 and 403 come while the body is still on its way."""
     case = await site.opened()
-    port = int(site.base.rpartition(":")[2])
-    for token, wanted in (("", b" 401 "), (f"Authorization: Bearer {site.tokens['viewer']}\r\n", b" 403 ")):
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        head = f"POST /v1/cases/{case}/children/0/photos HTTP/1.1\r\nHost: x\r\n{token}Content-Length: 5000000\r\n"
-        writer.write(head.encode() + b"Content-Type: multipart/form-data; boundary=b\r\n\r\n")
-        assert wanted in await asyncio.wait_for(reader.readline(), 10)
-        writer.close()
+    head = {"Content-Type": "multipart/form-data; boundary=b", "Content-Length": "5000000"}
+    path = f"/v1/cases/{case}/children/0/photos"
+    assert " 401 " in await site.first_line(path, head)
+    viewer = {"Authorization": f"Bearer {site.tokens['viewer']}"}
+    assert " 403 " in await site.first_line(path, head | viewer)
 
 
 async def test_the_wrapping_and_the_place_must_be_right(site):
