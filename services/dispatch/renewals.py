@@ -19,7 +19,6 @@ import structlog
 
 from schemas.payloads import AlertMessage, DisplayRenewed, RenewedAlert
 from services.dispatch import signing
-from services.dispatch.lanes import AWAY
 from services.dispatch.outcomes import HTTP_OK
 from services.dispatch.secret_boxes import open_secrets
 from services.dispatch.transport import Transport, TransportError
@@ -29,6 +28,7 @@ from services.kernel.ids import new_id
 from services.kernel.paging import all_clear, page
 from services.kernel.postgres import Connection, Pool, in_transaction, queries
 from services.kernel.settings import Settings
+from services.kernel.vault import VaultError
 
 AT_ONCE = 32
 PAGE_AFTER = 3
@@ -66,8 +66,12 @@ class Renewals:
         async with self._turns:
             try:
                 await self._once(row)
-            except AWAY as error:  # the next one is due in time
-                log.warning("not renewed", error_class=type(error).__name__)
+            except (
+                Exception
+            ) as error:  # the next one is due in time, and nobody else must suffer for this one
+                log.warning(
+                    "not renewed", recipient=str(row["recipient_id"]), error_class=type(error).__name__
+                )
 
     async def _once(self, row: Any) -> None:
         for _ in range(_BUILDS):
@@ -103,7 +107,10 @@ class Renewals:
         now = self._clock.now()
         whole = AlertMessage(type="display.renewed", timestamp=now, data=DisplayRenewed(alerts=list(alerts)))
         body = orjson.dumps(whole.model_dump(mode="json"))
-        secrets = open_secrets(row, self._settings.master_key_bytes)
+        try:
+            secrets = open_secrets(row, self._settings.master_key_bytes)
+        except (VaultError, signing.SignatureError):
+            return None, "secret"
         headers = signing.headers(secrets, f"renew_{new_id().hex}", int(now.timestamp()), body)
         try:
             answer = await self._transport.post(row["url"], body, headers, look)

@@ -103,3 +103,17 @@ async def test_paused_partner_stays_paused(ground, pings):
         recipient = await wanted(ground, partner, state="paused")
         await pings.step()
         assert await state(ground, recipient) == "paused"
+
+
+async def test_secret_that_does_not_open_costs_the_others_nothing(ground, pings, pool):
+    """The partner whose secret is damaged stays unverified and says why; the handshake beside it goes through."""
+    async with partners(2) as [broken, good]:
+        damaged, recipient = await wanted(ground, broken), await wanted(ground, good)
+        await pool.execute(
+            "update dispatch.recipient set secret = jsonb_set(secret, '{box}', '\"AAAA\"') where recipient_id = $1",
+            damaged,
+        )
+        assert await pings.step() == 2
+        assert (await state(ground, damaged), await state(ground, recipient)) == ("unverified", "active")
+        assert await pool.fetchval("select last_error_class from dispatch.ping") == "secret"
+        assert broken.seen == []

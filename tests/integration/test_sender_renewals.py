@@ -225,6 +225,24 @@ async def test_renewal_is_never_tried_again(ground, renewals, pool, behaviour, n
         partner.behaviour = accept
         await renewals.step()
         assert await pool.fetchval("select failures from dispatch.renewal") == 0
+        assert await pool.fetchval("select count(*) from kernel.page where closed_at is null") == 0
+
+
+async def test_secret_that_does_not_open_keeps_nobody_from_being_renewed(ground, renewals, pool):
+    """It is a failure of that partner's renewal, and no more."""
+    async with partners(2) as [broken, good]:
+        damaged, _ = await lit(ground, broken)
+        await lit(ground, good)
+        await pool.execute(
+            "update dispatch.recipient set secret = jsonb_set(secret, '{box}', '\"AAAA\"') where recipient_id = $1",
+            damaged,
+        )
+        assert await renewals.step() == 2
+        assert (len(broken.seen), len(good.seen)) == (0, 1)
+        row = await pool.fetchrow(
+            "select error_class, failures from dispatch.renewal where recipient_id = $1", damaged
+        )
+        assert tuple(row) == ("secret", 1)
 
 
 async def test_partner_that_is_away_keeps_nobody_from_being_renewed(ground, renewals):
