@@ -159,6 +159,7 @@ def campaign_view(campaign: Campaign, keys: Keys, policy: Policy) -> Json:
         "released_by": campaign.released_by,
         "released_at": _time(campaign.released_at),
         "extensions": campaign.extensions,
+        "continues": str(campaign.continues) if campaign.continues else None,
         "ended_at": _time(campaign.ended_at),
         "end_reason": campaign.end_reason.value if campaign.end_reason else None,
         "consents": [_consent(consent, keys) for consent in campaign.consents.values()],

@@ -234,6 +234,7 @@ async def test_a_merge_moves_the_children_and_leaves_exactly_one_campaign(api):
     (going_on,) = kept["campaigns"]
     assert (going_on["active"], going_on["children"]) == (True, [0, 1])
     assert going_on["consents"] == merged["campaigns"][0]["consents"]
+    assert going_on["continues"] == campaign
     assert going_on["released_at"] == merged["campaigns"][0]["released_at"]
     path = f"/v1/campaigns/{going_on['campaign_id']}/end"
     assert (await api.post(path, {"reason": "other"}, "coordinator")).status == 200

@@ -1,167 +1,30 @@
 """The deciders of intake: given these events, when this is asked, then that follows."""
 
-from collections import defaultdict
-from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from importlib import resources
-from typing import Any
-from uuid import UUID, uuid4
-from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from pydantic import TypeAdapter, ValidationError
+from intake_world import ALL, KEYS, START, World, consent
+from pydantic import ValidationError
 
 from schemas.commands import (
     AgeEstimate,
     EndCampaign,
     ExtendCampaign,
-    Fact,
     GiveConsent,
-    OpenCase,
-    RequestCampaign,
     UpdateCampaign,
 )
-from schemas.vocabulary import Language, Mode
-from services.eventlog.store import Cause, Recorded
-from services.intake import store
+from schemas.vocabulary import Language
 from services.intake.domain import campaign as campaign_states
-from services.intake.domain import campaigns, case, facts
+from services.intake.domain import campaigns
 from services.intake.domain.ages import age_on, age_range
-from services.intake.domain.appeal import Known
 from services.intake.domain.campaign import is_active
 from services.intake.domain.drafts import Draft
-from services.intake.domain.errors import ContentError, IntakeError, NotAllowedError, StateRuleError
+from services.intake.domain.errors import ContentError, NotAllowedError, StateRuleError
 from services.intake.domain.identity import same_person
 from services.intake.domain.merging import decide_merge
-from services.intake.domain.policy import Policy
 from services.intake.policy import load_policy
-from services.intake.sealing import sealed_event
 from services.kernel.settings import SettingsError
-
-START = datetime(2021, 3, 4, 18, 0, tzinfo=UTC)
-FACT: TypeAdapter[Any] = TypeAdapter(Fact)
-KEYS: dict[str, bytes] = defaultdict(lambda: bytes(32))
-ALL = {
-    "public": ["police", "public_prosecutor", "child_focus", "parents"],
-    "vignette": ["police", "child_focus"],
-    "child_alert": ["magistrate"],
-}
-
-
-@dataclass
-class World:
-    """A case in memory: what is decided is sealed, recorded and folded, as in life but for the database."""
-
-    file: store.File = field(default_factory=lambda: store.fold(uuid4(), ()))
-    now: datetime = START
-    policy: Policy = field(default_factory=load_policy)
-    latest: list[str] = field(default_factory=list)
-
-    def known(self, actor: str = "lead", role: str = "coordinator", *others: "World") -> Known:
-        files = [self.file, *(other.file for other in others)]
-        return Known(
-            now=self.now,
-            zone=ZoneInfo("Europe/Brussels"),
-            policy=self.policy,
-            actor=actor,
-            role=role,
-            identities={c.child_id: c.identity.opened(KEYS) for f in files for c in f.case.children},
-            texts={k: c.texts.opened(KEYS) for k, c in self.file.campaigns.items() if c.texts},
-            signed={
-                (k, party): {"given_by": one.given_by.opened(KEYS)}
-                for k, c in self.file.campaigns.items()
-                for party, one in c.consents.items()
-            },
-        )
-
-    def record(self, drafts: list[Draft], actor: str = "lead") -> None:
-        for draft in drafts:
-            version = self.file.versions.get(draft.stream, 0) + 1
-            new = sealed_event(draft, KEYS)
-            cause = Cause(actor, "c", mode=Mode.ACTUAL)
-            subject = str(self.file.case.case_id)
-            event = Recorded(
-                draft.stream,
-                version,
-                new.event_id,
-                new.data.TYPE,
-                subject,
-                self.now,
-                self.now,
-                None,
-                cause,
-                new.data,
-            )
-            self.file = store.with_event(self.file, event)
-        self.latest = [draft.model.TYPE for draft in drafts]
-
-    def open(self, *children: dict[str, Any], **more: Any) -> "World":
-        people = [
-            {"given_name": f"Kind{n}", "family_name": "Voorbeeld", **c}
-            for n, c in enumerate(children or ({},))
-        ]
-        command = OpenCase.model_validate(
-            {"kind": "runaway", "reported_by": "parent", "disappeared_at": START, "children": people, **more}
-        )
-        ids = [uuid4() for _ in people]
-        self.record(facts.decide_open(self.file.case, "2021-000001", command, ids, self.known()))
-        return self
-
-    def merge(self, other: "World") -> "World":
-        """Merges this case into another world's."""
-        ours, theirs = list(self.file.campaigns.values()), list(other.file.campaigns.values())
-        known = self.known("lead", "coordinator", other)
-        drafts = decide_merge(self.file.case, ours, other.file.case, theirs, known)
-        mine = {self.file.case.stream, *(campaign.stream for campaign in ours)}
-        self.record([draft for draft in drafts if draft.stream in mine])
-        other.record([draft for draft in drafts if draft.stream not in mine])
-        return self
-
-    def extend(self, campaign_id: UUID, hours: float) -> None:
-        """Lets a campaign end so many hours after the start."""
-        command = ExtendCampaign(expires_at=START + timedelta(hours=hours))
-        self.record(
-            campaigns.decide_extend(self.campaign(campaign_id), self.file.case, command, self.known())
-        )
-
-    def active(self) -> list[UUID]:
-        return [campaign_id for campaign_id, one in self.file.campaigns.items() if is_active(one)]
-
-    def fact(self, kind: str, **fields: Any) -> "World":
-        fact = FACT.validate_python({"type": kind, **fields})
-        facts.takes(self.file.case, fact)
-        of_case = list(self.file.campaigns.values())
-        self.record(facts.decide_fact(self.file.case, of_case, fact, self.known()))
-        return self
-
-    def request(self, kind: str = "vignette", consents: list[str] | None = None, **more: Any) -> UUID:
-        campaign_id = uuid4()
-        given = [consent(party) for party in (ALL[kind] if consents is None else consents)]
-        command = RequestCampaign.model_validate(
-            {"kind": kind, "areas": ["24062"], "consents": given, **more}
-        )
-        empty = campaign_states.initial_state(campaign_id, self.file.case.case_id)
-        self.record(campaigns.decide_request(empty, self.file.case, command, self.known()), "operator")
-        return campaign_id
-
-    def release(self, campaign_id: UUID, actor: str = "lead", role: str = "coordinator") -> UUID:
-        drafts = campaigns.decide_release(self.campaign(campaign_id), self.file.case, self.known(actor, role))
-        self.record(drafts, actor)
-        return campaign_id
-
-    def campaign(self, campaign_id: UUID) -> campaign_states.Campaign:
-        return self.file.campaigns[campaign_id]
-
-    def shown(self, campaign_id: UUID) -> list[int]:
-        return [person.child for person in self.campaign(campaign_id).shown.persons]
-
-
-def consent(party: str, decision: str = "given", **more: Any) -> dict[str, Any]:
-    return {"party": party, "given_by": "iemand", "decision": decision, "at": START, **more}
-
 
 # ── the case ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -520,101 +383,3 @@ def test_a_child_alert_without_a_magistrate_is_no_policy(tmp_path):
         load_policy(tmp_path / "none.toml")
     file.write_text(text)
     assert load_policy(file) == load_policy()
-
-
-# ── whatever happens ────────────────────────────────────────────────────────────────────────────────────────
-
-CHILDREN = st.integers(0, 3)
-
-
-class CaseMachine(RuleBasedStateMachine):
-    """Any order of facts and campaign steps, allowed or refused."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.world = World().open({}, {}, {"date_of_birth": date(2009, 1, 1)})
-
-    def attempt(self, work: Any) -> None:
-        before = self.world.file
-        try:
-            work()
-        except IntakeError:
-            assert self.world.file is before, "a refused command leaves nothing behind"
-
-    @rule(child=CHILDREN)
-    def locate(self, child):
-        self.attempt(lambda: self.world.fact("child_located", child=child, outcome="returned", at=START))
-
-    @rule(children=st.sets(CHILDREN))
-    def close(self, children):
-        outcomes = [{"child": child, "outcome": "returned"} for child in sorted(children)]
-        self.attempt(lambda: self.world.fact("closed", outcomes=outcomes))
-
-    @rule()
-    def reopen(self):
-        self.attempt(lambda: self.world.fact("reopened", reason="x"))
-
-    @rule(child=CHILDREN, born=st.dates(date(2005, 1, 1), date(2022, 1, 1)))
-    def correct(self, child, born):
-        changes = [{"child": child, "date_of_birth": born, "description": "rode jas"}]
-        self.attempt(lambda: self.world.fact("details_corrected", children=changes))
-
-    @rule(kind=st.sampled_from(sorted(ALL)), own=st.booleans())
-    def request(self, kind, own):
-        texts = {"nl": {"headline": "Kind0 Kind1 Kind2", "body": "x"}} if own else None
-        self.attempt(lambda: self.world.request(kind, texts=texts))
-
-    def some(self, data: st.DataObject) -> UUID:
-        return data.draw(st.sampled_from(sorted(self.world.file.campaigns)))
-
-    @precondition(lambda self: self.world.file.campaigns)
-    @rule(data=st.data())
-    def release(self, data):
-        self.attempt(lambda: self.world.release(self.some(data)))
-
-    @precondition(lambda self: self.world.file.campaigns)
-    @rule(
-        data=st.data(),
-        party=st.sampled_from(["police", "parents"]),
-        decision=st.sampled_from(["given", "refused"]),
-    )
-    def decide(self, data, party, decision):
-        campaign = self.world.campaign(self.some(data))
-        command = GiveConsent.model_validate(consent(party, decision))
-        world = self.world
-        self.attempt(lambda: world.record(campaigns.decide_consent(campaign, command, world.known())))
-
-    @precondition(lambda self: self.world.file.campaigns)
-    @rule(data=st.data())
-    def update(self, data):
-        campaign = self.world.campaign(self.some(data))
-        world, command = self.world, UpdateCampaign(areas=["BE"], reason="x")
-        self.attempt(
-            lambda: world.record(campaigns.decide_update(campaign, world.file.case, command, world.known()))
-        )
-
-    @invariant()
-    def only_missing_children_are_shown(self):
-        missing = {child.index for child in self.world.file.case.missing}
-        names = {0: "Kind0", 1: "Kind1", 2: "Kind2"}
-        for campaign_id, campaign in self.world.file.campaigns.items():
-            if not is_active(campaign):
-                continue
-            assert self.world.file.case.open
-            assert set(self.world.shown(campaign_id)) == missing != set()
-            texts = str(campaign.texts.opened(KEYS))
-            assert not [child for child in names if child not in missing and names[child] in texts]
-
-    @invariant()
-    def the_log_alone_gives_the_same_case(self):
-        file = self.world.file
-        assert store.fold(file.case.case_id, file.events) == replace(file, events=list(file.events))
-
-    @invariant()
-    def a_closed_case_has_news_of_everybody(self):
-        state: case.Case = self.world.file.case
-        assert state.open or not state.missing
-
-
-TestCaseMachine = CaseMachine.TestCase
-TestCaseMachine.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)

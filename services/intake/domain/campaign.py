@@ -42,6 +42,7 @@ class Campaign:
     """A campaign at a version; version 0: there is none.
 
     `texts` are those of the newest appeal, `links` those of every picture it ever showed, by name.
+    `continues`: the campaign of a merged duplicate that goes on as this one; four eyes released it there.
     """
 
     campaign_id: UUID
@@ -57,6 +58,7 @@ class Campaign:
     released_by: str | None = None
     released_at: datetime | None = None
     extensions: int = 0
+    continues: UUID | None = None
     ended_at: datetime | None = None
     end_reason: EndReason | None = None
     mode: Mode = Mode.ACTUAL
@@ -112,6 +114,7 @@ def evolve(campaign: Campaign, event: Recorded) -> Campaign:  # noqa: PLR0911 - 
                 released_by=event.cause.actor,
                 released_at=data.continues.released_at if data.continues else event.time,
                 extensions=data.continues.extensions if data.continues else 0,
+                continues=data.continues.campaign_id if data.continues else None,
                 mode=event.cause.mode,
                 origin=event.cause.origin,
             )
