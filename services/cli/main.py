@@ -4,10 +4,10 @@
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
-from uuid import UUID
 
 import typer
 
+from services.cli.criteria_app import criteria_app
 from services.cli.emergency_app import emergency_app
 from services.cli.options import DEFAULT_DATA, DataOption, do
 from services.cli.paging_app import duty_app, page_app
@@ -25,7 +25,6 @@ app = typer.Typer(
 )
 topics_app = typer.Typer(help="The topics in Kafka.", no_args_is_help=True)
 report_app = typer.Typer(help="Figures from the read models.", no_args_is_help=True)
-criteria_app = typer.Typer(help="Flag worrying cases; the cases in quarantine.")
 projections_app = typer.Typer(help="The read models.")
 tokens_app = typer.Typer(help="Who may call.", no_args_is_help=True)
 app.add_typer(topics_app, name="topics")
@@ -94,54 +93,6 @@ def intake() -> None:
 def relay() -> None:
     """Carry committed events from the store to Kafka."""
     _service("relay")
-
-
-@criteria_app.callback(invoke_without_command=True)
-def criteria(context: typer.Context) -> None:
-    """Flag worrying cases; without a command: the service that does it."""
-    if context.invoked_subcommand is None:
-        _service("criteria")
-
-
-@criteria_app.command("resume")
-def criteria_resume(
-    case: Annotated[UUID, typer.Argument(help="The id of the case.")], data: DataOption = DEFAULT_DATA
-) -> None:
-    """Take a case out of quarantine, once what was wrong with its event is mended."""
-    from services.cli import upkeep
-
-    do(lambda: upkeep.criteria_resume(data, case))
-
-
-@criteria_app.command("explain")
-def criteria_explain(
-    case: Annotated[str, typer.Argument(help="The id of the case, or its number.")],
-    rules: Annotated[
-        str | None, typer.Option(help="The version of the rules; by default the one that acts.")
-    ] = None,
-    language: Annotated[
-        Literal["nl", "fr", "de", "en"], typer.Option(help="The language of criteria and questions.")
-    ] = "en",
-    form: Annotated[Literal["table", "json"], typer.Option("--format", help="How to write it.")] = "table",
-    data: DataOption = DEFAULT_DATA,
-) -> None:
-    """Show why a case is worrying or not: findings with their evidence, open questions, what changed when."""
-    from services.cli import rules as by_rules
-
-    do(lambda: by_rules.explain(data, case, rules, language, form))
-
-
-@criteria_app.command("compare")
-def criteria_compare(
-    before: Annotated[str, typer.Option("--from", help="A version of the rules.")],
-    after: Annotated[str, typer.Option("--to", help="Another version.")],
-    form: Annotated[Literal["table", "json"], typer.Option("--format", help="How to write it.")] = "table",
-    data: DataOption = DEFAULT_DATA,
-) -> None:
-    """Show which cases of the history other rules would have judged otherwise, and why. Changes nothing."""
-    from services.cli import rules as by_rules
-
-    do(lambda: by_rules.compare(data, before, after, form))
 
 
 @app.command(rich_help_panel="Services, one process each")

@@ -12,6 +12,7 @@ from services.cli.local import system
 from services.cli.place import Place
 from services.criteria.handlers import Assessor
 from services.criteria.rulebook import rulebook_of
+from services.criteria.store import quarantined
 from services.kernel.auth import Role, issue_token
 from services.kernel.clock import SystemClock
 from services.kernel.kafka import create_topics
@@ -67,6 +68,24 @@ async def token_create(data: Path, principal: str, role: str, days: int) -> None
             console.print(await issue_token(pool, principal, Role(role), expires_at=until))
         finally:
             await pool.close()
+
+
+async def criteria_quarantine(data: Path) -> int:
+    """Lists the cases in quarantine, the oldest first; 1 when there are any."""
+    async with system(Place(data), with_kafka=False) as found:
+        pool = await create_pool(found.settings.database_url.get_secret_value(), size=1)
+        try:
+            cases = await quarantined(pool)
+        finally:
+            await pool.close()
+    for case in cases:
+        console.print(
+            f"{case.case_id or 'no case'}  since {case.since:%Y-%m-%d %H:%M:%S}  {case.error_class}"
+            f"  {case.messages} messages wait"
+        )
+    if not cases:
+        console.print("no case is in quarantine")
+    return 1 if cases else 0
 
 
 async def criteria_resume(data: Path, case: UUID) -> None:

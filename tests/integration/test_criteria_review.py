@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
@@ -14,6 +15,7 @@ from fastapi import FastAPI
 from schemas.events import CaseClosed, CircumstanceReported, WorryingOverridden
 from schemas.vocabulary import Answer, Criterion, Language
 from services.cli import rules as command
+from services.cli import upkeep
 from services.criteria.api import CriteriaDeps, deps_of, router
 from services.criteria.errors import UnknownCaseError, UnreadableHistoryError
 from services.criteria.handlers import Assessor
@@ -235,3 +237,18 @@ async def test_an_unknown_case_is_an_error(told, installed):
     for name in ("2021-9999", str(case_id(9))):
         with pytest.raises(UnknownCaseError, match="take it from the list"):
             await command.explain(installed, name, None, "en", "table")
+
+
+async def test_cases_in_quarantine_are_listed(pool, installed, capsys):
+    """Which ones, since when, why, and how many messages wait; the exit code tells whether there are any."""
+    assert await upkeep.criteria_quarantine(installed) == 0
+    await tell(pool, A, opened(13), STRANGE, CLOSED)
+    first, second, third = await messages(pool)
+    await Assessor(pool, load_rulebook(), SystemClock()).apply([first, replace(second, value=b"{"), third])
+    capsys.readouterr()
+    assert await upkeep.criteria_quarantine(installed) == 1
+    shown = capsys.readouterr().out
+    assert str(A) in shown
+    assert "WireError  2 messages wait" in shown
+    await upkeep.criteria_resume(installed, A)
+    assert await upkeep.criteria_quarantine(installed) == 0
