@@ -518,10 +518,11 @@ async def test_a_pin_taken_back_reaches_open_cases_too(pool, clock):
     late = Assessor(pool, replace(TWO, pinned=LATER), clock)
     await late.begin()
     await late.apply(await messages(pool))
-    pinned = Assessor(pool, replace(TWO, pinned=RULES), clock)
-    await pinned.begin()
-    assert [await pinned.fire_timers() for _ in range(2)] == [2, 0]
-    assert [e.data.rules for e in await assessments(pool, A)] == ["LATER", RULES.version]
+    for pin in (RULES, LATER):
+        pinned = Assessor(pool, replace(TWO, pinned=pin), clock)
+        await pinned.begin()
+        assert [await pinned.fire_timers() for _ in range(2)] == [2, 0]
+    assert [e.data.rules for e in await assessments(pool, A)] == ["LATER", RULES.version, "LATER"]
 
 
 async def test_workers_of_two_versions_do_not_argue(pool, clock):
