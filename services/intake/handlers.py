@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 import asyncpg
 
 from schemas.commands import (
+    CorrectDetails,
     CountCalls,
     EndCampaign,
     ExtendCampaign,
@@ -219,7 +220,7 @@ async def _commit(
 
 
 async def open_case(deps: IntakeDeps, ask: Ask, command: OpenCase) -> Answer:
-    """Opens a case; says which open cases concern the same child."""
+    """Opens a case; says which other cases concern the same child: open ones, and those of earlier times."""
     case_id = new_id()
     marks = [store.fingerprint(deps.secret, identity_of(child)) for child in command.children]
     # Locked too, so that a child that is called in twice at the same moment is one child.
@@ -228,24 +229,36 @@ async def open_case(deps: IntakeDeps, ask: Ask, command: OpenCase) -> Answer:
     async def work(connection: Connection) -> Answer:
         found = await store.known_children(connection, [mark for mark in marks if mark])
         child_ids = [found.get(mark) or uuid4() if mark else uuid4() for mark in marks]
-        twins = await store.cases_of_children(connection, child_ids)
+        twins = await _cases_like(connection, marks)
         file = store.fold(case_id, ())
         known = await known_of(connection, deps, [file], ask.principal)
         year = known.now.astimezone(known.zone).year
         (number,) = await store.next_number(connection, year)
         drafts = facts.decide_open(file.case, number, command, child_ids, known)
         committed = await _commit(connection, deps, [file], drafts, ask.cause(command.mode))
-        duplicates = {row["case_id"]: row["case_number"] for row in twins if row["open"]}
         body = {
             "case_id": str(case_id),
             "case_number": number,
             "version": committed.versions[case_stream(case_id)],
             "children": [{"index": n, "child_id": str(child)} for n, child in enumerate(child_ids)],
-            "possible_duplicates": [{"case_id": str(c), "case_number": n} for c, n in duplicates.items()],
+            **twins,
         }
         return Answer(201, body)
 
     return await execute(deps, ask, locks, work)
+
+
+async def _cases_like(
+    connection: Connection, marks: Iterable[bytes | None], but: UUID | None = None
+) -> dict[str, list[dict[str, str]]]:
+    """Cases of children with these fingerprints: open ones may be duplicates, in closed ones the child came back."""
+    children = await store.children_like(connection, [mark for mark in marks if mark])
+    rows = {row["case_id"]: row for row in await store.cases_of_children(connection, children)}
+    named: dict[bool, list[dict[str, str]]] = {True: [], False: []}
+    for case_id, row in rows.items():
+        if case_id != but:
+            named[row["open"]].append({"case_id": str(case_id), "case_number": row["case_number"]})
+    return {"possible_duplicates": named[True], "earlier_cases": named[False]}
 
 
 async def add_fact(deps: IntakeDeps, ask: Ask, case_id: UUID, fact: Fact) -> Answer:
@@ -271,7 +284,10 @@ async def add_fact(deps: IntakeDeps, ask: Ask, case_id: UUID, fact: Fact) -> Ans
         committed = await _commit(connection, deps, files, drafts, ask.cause(file.case.mode))
         event = committed.first(file.case.stream)
         version = committed.versions[file.case.stream]
-        return Answer(201, {"event_id": str(event.event_id), "version": version})
+        body: dict[str, Any] = {"event_id": str(event.event_id), "version": version}
+        if isinstance(fact, CorrectDetails):
+            body |= await _cases_like(connection, store.fingerprints(deps.secret, drafts), case_id)
+        return Answer(201, body)
 
     return await execute(deps, ask, locks, work)
 
@@ -404,19 +420,20 @@ async def find_child(deps: IntakeDeps, ask: Ask, command: FindChild) -> Answer:
     mark = store.fingerprint(deps.secret, command.model_dump(mode="json"))
 
     async def work(connection: Connection) -> Answer:
-        found = list((await store.known_children(connection, [mark] if mark else [])).values())
+        found = await store.children_like(connection, [mark] if mark else [])
         rows = await store.cases_of_children(connection, found)
         named = [f"child:{child}" for child in found] + [f"case:{row['case_id']}" for row in rows]
         await note_look(connection, ask.principal, "child.searched", named)
-        cases = [
-            {
-                "case_id": str(row["case_id"]),
-                "case_number": row["case_number"],
-                "state": "open" if row["open"] else "closed",
-            }
-            for row in rows
-        ]
-        items = [{"child_id": str(child), "cases": cases} for child in found]
+        cases: dict[UUID, list[dict[str, str]]] = {child: [] for child in found}
+        for row in rows:
+            cases[row["child_id"]].append(
+                {
+                    "case_id": str(row["case_id"]),
+                    "case_number": row["case_number"],
+                    "state": "open" if row["open"] else "closed",
+                }
+            )
+        items = [{"child_id": str(child), "cases": of_child} for child, of_child in cases.items()]
         return Answer(200, {"items": items, "next_cursor": None})
 
     return await execute(deps, ask, [], work)

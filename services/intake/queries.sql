@@ -22,12 +22,12 @@ on conflict do nothing
 -- case_of: the case of a campaign
 select case_id from intake.campaign where campaign_id = $1
 
--- index_children: remembers fingerprints; the first child keeps its own
+-- index_children: remembers fingerprints; several children may turn out to have the same
 insert into intake.blind_index (fingerprint, child_id) select * from unnest($1::bytea[], $2::uuid[])
 on conflict do nothing
 
--- known_children: the children of these fingerprints
-select fingerprint, child_id from intake.blind_index where fingerprint = any($1::bytea[])
+-- known_children: the children of these fingerprints, the first known first
+select fingerprint, child_id from intake.blind_index where fingerprint = any($1::bytea[]) order by added
 
 -- forget_children: erases what finds these children again
 delete from intake.blind_index where child_id = any($1::uuid[])

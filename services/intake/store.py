@@ -105,9 +105,14 @@ def fingerprints(secret: bytes, drafts: Iterable[Draft]) -> dict[bytes, UUID]:
 
 
 async def known_children(connection: Connection | Pool, marks: Iterable[bytes]) -> dict[bytes, UUID]:
-    """The children with these fingerprints."""
+    """The child with each of these fingerprints; of several, the one that was known first."""
     rows = await connection.fetch(SQL["known_children"], list(marks))
-    return {bytes(row["fingerprint"]): row["child_id"] for row in rows}
+    return {bytes(row["fingerprint"]): row["child_id"] for row in reversed(rows)}
+
+
+async def children_like(connection: Connection | Pool, marks: Iterable[bytes]) -> list[UUID]:
+    """Every child with one of these fingerprints."""
+    return [row["child_id"] for row in await connection.fetch(SQL["known_children"], list(marks))]
 
 
 async def forget_children(connection: Connection, children: Iterable[UUID]) -> None:

@@ -128,11 +128,28 @@ async def test_the_same_child_keeps_its_id_and_shows_the_duplicate(api):
     await api.fact(first["case_id"], "closed", outcomes=[{"child": 0, "outcome": "returned"}])
     third = (await api.post("/v1/cases", CASE)).body
     assert [twin["case_id"] for twin in third["possible_duplicates"]] == [second["case_id"]]
+    assert [before["case_id"] for before in third["earlier_cases"]] == [first["case_id"]]
     found = await api.post(
         "/v1/children:search", {k: twin[k] for k in ("given_name", "family_name", "date_of_birth")}
     )
     states = [case["state"] for case in found.body["items"][0]["cases"]]
     assert (found.status, states) == (200, ["closed", "open", "open"])
+
+
+async def test_an_identity_that_becomes_known_later_shows_the_duplicate(api):
+    """A correction that completes names and birth date names the other cases, and a search finds every one of them."""
+    first = (await api.post("/v1/cases", CASE)).body["case_id"]
+    second = await api.opened(children=[{"given_name": "Lou"}])
+    nothing_new = await api.fact(second, "details_corrected", children=[{"child": 0, "gender": "girl"}])
+    assert nothing_new.body["possible_duplicates"] == []
+    names = {k: LOU[k] for k in ("given_name", "family_name", "date_of_birth")}
+    got = await api.fact(second, "details_corrected", children=[{"child": 0, **names}])
+    assert [one["case_id"] for one in got.body["possible_duplicates"]] == [first]
+    found = (await api.post("/v1/children:search", names)).body["items"]
+    assert [[case["case_id"] for case in item["cases"]] for item in found] == [[first], [second]]
+    third = (await api.post("/v1/cases", CASE)).body
+    assert [one["case_id"] for one in third["possible_duplicates"]] == [first, second]
+    assert third["children"][0]["child_id"] == found[0]["child_id"], "whoever was known first"
 
 
 async def test_a_child_called_in_twice_at_once_is_one_child(api):
