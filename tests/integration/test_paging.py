@@ -162,7 +162,7 @@ async def test_acknowledged_page_that_lasts_stays_quiet_until_it_is_over(ground,
     await ground.later(60)
     assert len(box.got) == 1
     [still] = await open_pages(pool)
-    assert (still.acknowledged_by, still.times) == ("ann", 2)
+    assert (still.acknowledged_by, still.times, len(still.told)) == ("ann", 2, 1)
     await all_clear(pool, ["dead-man:url"])
     await ground.later()
     assert len(box.got) == 2
@@ -242,6 +242,35 @@ async def test_page_that_cannot_be_sent_is_tried_until_it_can(ground, box, pool)
     assert [one.matter for one in await open_pages(pool)] == ["audit:head"]
 
 
+async def test_what_never_arrived_needs_no_all_clear(ground, box, pool):
+    """Somebody whom no message reached is not told that it is over."""
+    await ground.person("ann", language="en")
+    box.refuse = True
+    await ground.page("dead-man:url", lasting=True)
+    await ground.work()
+    await all_clear(pool, ["dead-man:url"])
+    box.refuse = False
+    await ground.later()
+    assert not [mail for _, mail in box.got if "watch from outside" in mail["Subject"]]
+
+
+async def test_message_that_is_not_needed_any_more_holds_up_nobody(ground, box, pool):
+    """A page is answered while it waits to be sent again: what is due for others goes out."""
+    ann = await ground.person("ann")
+    box.refuse = True
+    await ground.page("audit:head")
+    await ground.work()
+    for one in await open_pages(pool):
+        assert await acknowledge(pool, one.page_id, "somebody")
+        await all_clear(pool, [one.matter])
+    box.refuse = False
+    await pool.execute("update kernel.duty set slots = '[]' where person_id = $1", ann)
+    await ground.person("bob")
+    await ground.page("audit:order")
+    await ground.later()
+    assert [to for to, _ in box.got] == [["bob@example.org"]]
+
+
 async def test_pages_about_paging_do_not_loop(ground, box, pool):
     """Nobody can be reached: there is one page about it for each person, and none about that page."""
     for name in ("ann", "bob"):
@@ -256,6 +285,11 @@ async def test_pages_about_paging_do_not_loop(ground, box, pool):
     await ground.work()
     assert await pool.fetchval("select count(*) from kernel.notice") == notices
     assert await pool.fetch("select matter from kernel.page order by matter") == before
+    [first, *_] = await open_pages(pool)
+    assert await acknowledge(pool, first.page_id, "ann")
+    times = [one.times for one in await open_pages(pool)]
+    await ground.later()
+    assert [one.times for one in await open_pages(pool)] == times
 
 
 async def test_two_pagers_tell_a_person_once(ground, box, pool):
