@@ -56,8 +56,10 @@ async def paced(work: list[Callable[[], Awaitable[None]]], per_second: float) ->
     await asyncio.gather(*tasks)
 
 
-async def wave(site: Installation, server: PartnerServer, rate: float, count: int) -> dict[str, float]:
-    """`count` campaigns released and then ended at `rate` a second; times in milliseconds to the last of 31."""
+async def wave(
+    site: Installation, server: PartnerServer, rate: float, count: int, displays: int = DISPLAYS
+) -> dict[str, float]:
+    """`count` campaigns released and then ended at `rate` a second; milliseconds to the last display that answers."""
     campaigns = [await requested(site) for _ in range(count)]
     marks = {name: len(p.arrivals) for name, p in server.partners.items()}
     accepted: dict[str, list[float]] = {"release": [], "end": []}
@@ -75,7 +77,7 @@ async def wave(site: Installation, server: PartnerServer, rate: float, count: in
             for arrival in partner.arrivals[marks[name] :]:
                 if arrival.type == kind:
                     found.setdefault(arrival.alert_id, []).append(arrival.at)
-        return [times for times in found.values() if len(times) == DISPLAYS]
+        return [times for times in found.values() if len(times) == displays]
 
     figures: dict[str, float] = {}
     for path, kind, body in (

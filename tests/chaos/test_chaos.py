@@ -3,7 +3,6 @@
 import itertools
 import os
 import sys
-import warnings
 from collections.abc import Mapping, Sequence
 from random import Random
 
@@ -19,16 +18,6 @@ IN_CI_MIN = 0.75
 
 def world(servers, seed: int, weak: Mapping[str, str] | None = None) -> World:
     return World(servers, next(_names), Random(seed), weak)
-
-
-async def settled(storm: Storm) -> None:
-    async def rests() -> bool:
-        return not await unsettled(storm)
-
-    try:
-        await until(rests, SETTLE_S, "every display shows what the store says")
-    except AssertionError:
-        storm.violations |= set(await unsettled(storm))
 
 
 async def stormed(
@@ -47,20 +36,19 @@ async def stormed(
     return await judge(storm)
 
 
-@pytest.mark.timeout(7200)
+@pytest.mark.timeout(0)
 async def test_nothing_is_lost_relit_or_out_of_order(own_servers, capsys):
     """Kills, stalls, clock steps, restarts of both servers, bad networks and bad partners: every promise holds."""
     minutes, seed = (
         float(os.environ.get("CHAOS_MINUTES", IN_CI_MIN)),
         int(os.environ.get("CHAOS_SEED", "116000")),
     )
-    if faketime() is None:
-        warnings.warn(UserWarning("libfaketime is not installed: no clock was stepped"), stacklevel=1)
     async with world(own_servers, seed) as town:
         storm = Storm(town, Random(seed))
         broken = await stormed(storm, 60 * minutes, HARMS)
         with capsys.disabled():
-            sys.stdout.write(f" seed {seed}: {figures(storm)} ")
+            clock = "" if faketime() else "; no clock was stepped: libfaketime is not installed"
+            sys.stdout.write(f" seed {seed}: {figures(storm)}{clock} ")
         assert broken == []
 
 
