@@ -339,9 +339,9 @@ async def test_a_found_child_is_off_every_picture_at_once(site):
     shown = await site.addresses(case)
     both = await site.fetch(shown["screen.nl"])
     await site.fact(case, "child_located", child=0, outcome="found_safe", at=NOW)
+    alone = await site.fetch(shown["screen.nl"])
     assert [await site.status(shown[name]) for name in (lou, noa)] == [410, 200]
     assert set(await site.addresses(case)) == {noa, "screen.nl", "poster.nl"}
-    alone = await site.fetch(shown["screen.nl"])
     assert alone[0] == 200
     assert alone[2]["ETag"] != both[2]["ETag"]
     await site.fact(case, "child_located", child=1, outcome="found_safe", at=NOW)
