@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 OPEN_AFTER = 5
 _RATE, _RATE_OF_AT_LEAST = 0.7, 10
 FIRST_PROBE_S = 15
-LAST_PROBE_S = 60
-"""Between two probes; the claim doubles it from the first to the last."""
+LAST_PROBE_S = 45
+"""After a probe that failed; the claim doubles the wait up to here. A partner that returns just then is to have
+everything within 60 s."""
 
 
 @dataclass(frozen=True, slots=True)

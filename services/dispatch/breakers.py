@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from services.dispatch.breaker import FIRST_PROBE_S, Breaker, failed, succeeded
+from services.dispatch.breaker import FIRST_PROBE_S, LAST_PROBE_S, Breaker, failed, succeeded
 from services.dispatch.lanes import Claim
 from services.dispatch.outcomes import WAY, Fate, Outcome
 from services.kernel.paging import all_clear, page
@@ -38,7 +38,9 @@ async def _remember(connection: Connection, recipient: UUID, breaker: Breaker) -
         await connection.execute(_SQL["forget"], recipient)
         return
     values = (getattr(breaker, name) for name in _FIELDS)
-    await connection.execute(_SQL["remember"], recipient, *values, FIRST_PROBE_S, FIRST_PROBE_S * 2)
+    await connection.execute(
+        _SQL["remember"], recipient, *values, FIRST_PROBE_S, FIRST_PROBE_S * 2, LAST_PROBE_S
+    )
 
 
 async def _follow(connection: Connection, recipient: UUID, before: Breaker, after: Breaker) -> None:

@@ -220,7 +220,9 @@ class Publisher:
             expires_at=alert.expires_at,
             now=now,
             stopped=is_stopped(alert, stops),
-            readable=publication.material is not None and key is not None,
+            readable=publication.material is not None
+            and key is not None
+            and await _stored(connection, publication),
         )
         if decision is Verdict.NOTHING:
             return None
@@ -266,6 +268,12 @@ class Publisher:
 
 async def _recipients(connection: Connection, mode: Mode) -> list[Recipient]:
     return [recipient_of(row) for row in await connection.fetch(_SQL["recipients"], mode is Mode.EXERCISE)]
+
+
+async def _stored(connection: Connection, publication: Publication) -> bool:
+    """False for what Kafka kept and a store that was restored from a backup does not know: nobody could end it."""
+    cause = publication.cause_id
+    return cause is None or bool(await connection.fetchval(_SQL["stored"], cause))
 
 
 async def _last(connection: Connection, alert_id: UUID) -> Sequence[Any]:

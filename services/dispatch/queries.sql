@@ -29,6 +29,9 @@ where alert_id = $1
 -- alert_rests_on: a standby rests on a newer version of the case
 update dispatch.alert set case_version = greatest(case_version, $2) where alert_id = $1
 
+-- stored: whether the store knows an event
+select exists (select 1 from eventlog.events where event_id = $1)
+
 -- revision_insert: a revision
 insert into dispatch.alert_revision (alert_id, revision, content, reason, expires_at, cause_id, fingerprint,
     created_at)

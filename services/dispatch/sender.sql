@@ -112,7 +112,9 @@ on conflict (recipient_id) do update set failures = excluded.failures, total = e
     failed = excluded.failed, is_open = excluded.is_open, allowed = excluded.allowed,
     counted_since = case when breaker.counted_since > clock_timestamp() - interval '5 minutes'
                          then breaker.counted_since else clock_timestamp() end,
-    probe_at = case when excluded.is_open and breaker.is_open then breaker.probe_at else excluded.probe_at end,
+    probe_at = case when excluded.is_open and breaker.is_open
+                    then least(breaker.probe_at, clock_timestamp() + make_interval(secs => $9))
+                    else excluded.probe_at end,
     probe_s = case when excluded.is_open and breaker.is_open then breaker.probe_s else excluded.probe_s end
 
 -- forget: a partner is healthy

@@ -294,6 +294,17 @@ async def test_issue_after_the_stop_stays_dark(ground):
     assert await ground.revisions() == [(1, "issued"), (2, "withdrawn")]
 
 
+async def test_release_that_the_store_does_not_know_stays_dark(ground):
+    """Kafka kept it, the store was restored from before: nobody could end it, so nobody is shown it."""
+    await add_recipient(ground.pool)
+    await ground.release()
+    released = await ground.messages()
+    await ground.pool.execute("alter table eventlog.events disable trigger user")
+    await ground.pool.execute("delete from eventlog.events")
+    await ground.planner.apply(released)
+    assert [row["state"] for row in await ground.deliveries()] == ["superseded"]
+
+
 async def test_update_after_the_withdrawal_is_nothing(ground):
     """The withdrawal is an alert's last revision: what comes after it by Kafka makes no other."""
     await add_recipient(ground.pool)

@@ -60,3 +60,12 @@ def test_a_missing_setting_is_named(monkeypatch, name):
     monkeypatch.delenv(name)
     with pytest.raises(SettingsError, match=f"{name} is not set"):
         load_settings()
+
+
+@pytest.mark.parametrize(
+    "changed", [{"delivery_timeout_s": 10.0, "lease_s": 29.9}, {"delivery_timeout_s": 10.1}]
+)
+def test_lease_is_at_least_three_times_the_time_out(changed):
+    """Also the lease that nobody sets: a longer time-out alone stops the start."""
+    with pytest.raises(SettingsError, match="ZOEKLICHT_LEASE_S"):
+        load_settings(**changed)
