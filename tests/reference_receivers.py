@@ -40,7 +40,10 @@ def _version(command: str) -> tuple[int, ...]:
 
 @dataclass
 class Reference:
-    """One receiver; `restart` is a shell command that kills it at once and starts it again."""
+    """One receiver; `restart` is a shell command that kills it at once and starts it again.
+
+    With the word `forget` behind it, what it had written is removed in between.
+    """
 
     url: str
     restart: str
@@ -68,7 +71,10 @@ async def reference(language: str, folder: Path, environment: Mapping[str, str])
         port = one.getsockname()[1]
     pid, script = folder / f"{language}.pid", folder / f"{language}.sh"
     script.write_text(
-        f"test -e {pid} && kill -9 $(cat {pid})\n"
+        f"if test -e {pid}; then old=$(cat {pid}); kill -9 $old\n"
+        # Until it is dead it holds the port, and could write its file again. At most 2 s: nobody may reap it here.
+        "for _ in 1 2 3 4 5 6 7 8 9 10; do kill -0 $old || break; sleep 0.2; done 2> /dev/null; fi\n"
+        f'test "$1" = forget && rm {folder}/{language}.json\n'
         f"{command} {port} {folder}/{language}.json > {folder}/{language}.log 2>&1 &\n"
         f"echo $! > {pid}\n"
     )

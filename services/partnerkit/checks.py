@@ -169,10 +169,12 @@ async def relight(trial: Trial) -> str:
     await trial.send(alert.withdrawn(3))
     await trial.witness.until(alert.alert_id, None, trial.pace.patience_s)
     await trial.send(alert.issued(2))
+    await trial.send(alert.issued(3))
     await trial.witness.stays(alert.alert_id, None, trial.pace.quiet_s)
     await trial.send(alert.renewed(1, 600))
+    await trial.send(alert.renewed(3, 600))
     await trial.witness.stays(alert.alert_id, None, trial.pace.quiet_s)
-    return "a late revision and a late renewal taken, still dark"
+    return "late revisions and late renewals taken, still dark"
 
 
 async def overtaken(trial: Trial) -> str:

@@ -23,6 +23,7 @@ SEEN = {"displayed", "replay", "update", "old-revision", "withdrawal", "relight"
 BY_RECEIPTS = {
     "": set(),
     "believes everybody": {"unsigned", "forged", "tampered"},
+    "never says no": {"unsigned", "forged", "tampered", "stale"},
     "believes without headers": {"unsigned"},
     "believes any time": {"stale"},
     "verifies parsed json": {"tampered", "raw-bytes"},
@@ -38,7 +39,7 @@ BY_RECEIPTS = {
     "ignores withdrawals": {"receipts", "withdrawal", "relight"},
     "counts the lease from arrival": {"lease-end"},
     "ignores the lease": {"lease-end"},
-    "ends at once": {"lease-end"},
+    "ends too early": {"lease-end"},
     "ignores renewals": {"renewal"},
     "a renewal lights anything": {"relight"},
     "is slow": {"timing"},
@@ -63,12 +64,13 @@ async def _tried(fault, *, by_state):
             return report, (await answer.json())["alerts"]
 
 
-async def _reference(language, folder, *, forgets=False):
+async def _reference(language, folder, *, forgets=False, by_state=True):
     if language == "typescript" and find_node() is None:
         return None
     async with reference(language, folder, {"ZOEKLICHT_SECRET": SECRET}) as receiver:
-        restart = f"rm {folder}/{language}.json; {receiver.restart}" if forgets else receiver.restart
-        wish = Wish(receiver.url, SECRET, TOKEN, receiver.url, restart=restart, pace=PACE)
+        restart = f"{receiver.restart} forget" if forgets else receiver.restart
+        state = receiver.url if by_state else None
+        wish = Wish(receiver.url, SECRET, TOKEN, state, restart=restart, pace=PACE)
         return await try_out(wish, SECRET), list(await receiver.shown())
 
 
@@ -79,6 +81,8 @@ async def tried(tmp_path_factory):
     trials = {(fault, "receipts"): _tried(fault, by_state=False) for fault in BY_RECEIPTS}
     trials |= {(fault, "state"): _tried(fault, by_state=True) for fault in BY_STATE}
     trials |= {("reference", one): _reference(one, folder(one)) for one in ("python", "typescript")}
+    for one in ("python", "typescript"):
+        trials["reference by receipts", one] = _reference(one, folder(one), by_state=False)
     trials["reference", "forgets"] = _reference("python", folder("forgets"), forgets=True)
     ends = dict(zip(trials, await asyncio.gather(*trials.values()), strict=True))
     return {name: end for name, end in ends.items() if end is not None}
@@ -150,12 +154,13 @@ async def test_without_a_secret_one_is_made_and_waited_for(tmp_path, capsys):
     assert "ZOEKLICHT_SECRET=whsec_" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("way", ["reference", "reference by receipts"])
 @pytest.mark.parametrize("language", ["python", "typescript"])
-def test_reference_receiver_passes_with_a_kill_in_between(tried, language):
+def test_reference_receiver_passes_with_a_kill_in_between(tried, language, way):
     """The reference receivers pass every check, and `kill -9` makes them forget nothing."""
-    if ("reference", language) not in tried:
+    if (way, language) not in tried:
         pytest.skip(NO_NODE)
-    report, _ = tried["reference", language]
+    report, _ = tried[way, language]
     assert {one.name: one.seen for one in report.findings if not one.passed} == {}
     assert report.findings[-1].name == "restart"
 
