@@ -1,6 +1,7 @@
 """`zoeklicht report`: the figures of a year."""
 
 from contextlib import nullcontext
+from datetime import datetime
 from pathlib import Path
 
 import orjson
@@ -26,9 +27,28 @@ class FiguresError(ZoeklichtError):
     """The figures cannot be shown like that; the message says what to do."""
 
 
-async def annual(year: int, form: str, output: Path | None, data: Path) -> int:
-    """Shows the report of a year; waits up to 30 s for what was written last. Raises FiguresError."""
-    this_year = SystemClock().now().year
+async def annual(
+    year: int,
+    form: str,
+    output: Path | None,
+    data: Path,
+    *,
+    as_of: datetime | None = None,
+    beside: int = 2,
+) -> int:
+    """Shows the report of a year with earlier ones beside it; waits up to 30 s for what was written last.
+
+    Raises FiguresError.
+    """
+    now = SystemClock().now()
+    this_year = now.year
+    if as_of is not None and (
+        as_of.tzinfo is None or as_of.year < reports.FIRST_YEAR or as_of > now
+    ):
+        raise FiguresError(
+            f"--as-of: write a moment since {reports.FIRST_YEAR} that has been, with its offset:"
+            " 2021-12-31T12:00:00+01:00"
+        )
     if not reports.FIRST_YEAR <= year <= this_year:
         raise FiguresError(f"ask for a year from {reports.FIRST_YEAR} to {this_year}")
     if form == "xlsx" and output is None:
@@ -36,7 +56,7 @@ async def annual(year: int, form: str, output: Path | None, data: Path) -> int:
     async with system(Place(data)) as found, with_services(found, NEEDED), pool_of(found) as pool:
         with progress_bar() as bar:
             whole = await until_caught_up(found, pool, bar, REPORT_WITHIN_S)
-        figures = await reports.annual(pool, found.settings.zone, year)
+        figures = await reports.annual(pool, found.settings.zone, year, as_of, beside=beside)
     if not whole:
         err.print(
             f"the read models had not caught up within {REPORT_WITHIN_S:.0f} s: the newest events are missing"

@@ -2,6 +2,7 @@
 
 # ruff: noqa: PLC0415 - late imports are the point here
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -203,6 +204,7 @@ def import_file(
 
 @report_app.command("annual")
 def report_annual(
+    *,
     year: Annotated[int, typer.Argument(min=1900, max=2200, help="The calendar year.")],
     form: Annotated[
         Literal["table", "json", "csv", "xlsx"], typer.Option("--format", help="How to write it.")
@@ -210,12 +212,17 @@ def report_annual(
     output: Annotated[
         Path | None, typer.Option(help="Write to this file instead of the terminal.", dir_okay=False)
     ] = None,
+    as_of: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%dT%H:%M:%S%z"], help="As it was known then: 2021-12-31T12:00:00+01:00."),
+    ] = None,
+    beside: Annotated[int, typer.Option(min=0, max=10, help="How many earlier years stand beside it.")] = 2,
     data: DataOption = DEFAULT_DATA,
 ) -> None:
-    """Show the figures of a year."""
+    """Show the figures of a year, with those of earlier years beside it."""
     from services.cli import figures
 
-    do(lambda: figures.annual(year, form, output, data))
+    do(lambda: figures.annual(year, form, output, data, as_of=as_of, beside=beside))
 
 
 @app.command()

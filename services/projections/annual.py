@@ -9,9 +9,11 @@ from typing import Any
 from uuid import UUID
 
 from schemas import events as e
-from schemas.vocabulary import Audience, Mode
+from schemas.vocabulary import Audience, Direction, Mode
 from services.eventlog.store import Recorded
+from services.geography import municipality_of, province_of, region_of
 from services.kernel.postgres import Connection, queries
+from services.projections.regions import HOME, region_of_country
 
 _SQL = queries("services.projections", "annual.sql")
 
@@ -37,14 +39,14 @@ _CASES = (
     e.CaseReopened,
     e.CaseMerged,
 )
-_REACH = (e.AssessmentChanged, e.CampaignReleased, e.AlertIssued, e.DeliveryDelivered)
+_REACH = (e.AssessmentChanged, e.CampaignReleased, e.CampaignEnded, e.AlertIssued, e.DeliveryDelivered)
 
 
 class Annual:
     """Projection `annual`. An exercise is no disappearance: it leaves no trace here."""
 
     name = "annual"
-    version = 1
+    version = 2
     topics = e.TOPICS
     types = frozenset(model.TYPE for model in (*_CASES, *_REACH, *_COUNTERS))
 
@@ -66,6 +68,7 @@ def facts(event: Recorded) -> Iterable[tuple[str, Row]]:
     elif isinstance(event.data, _CASES):
         yield from _lifecycle(event)
         yield from _nature(event)
+        yield from _place(event)
         yield from _children(event)
         yield from _outcomes(event)
     else:
@@ -82,7 +85,8 @@ def _lifecycle(event: Recorded) -> Iterable[tuple[str, Row]]:
     name = what.get(type(event.data))
     if name is not None:
         into = event.data.case_id if isinstance(event.data, e.CaseMerged) else None
-        yield "lifecycle", (*_key(event), event.time, name, into)
+        number = event.data.case_number if isinstance(event.data, e.CaseOpened) else None
+        yield "lifecycle", (*_key(event), event.time, name, into, number)
 
 
 def _nature(event: Recorded) -> Iterable[tuple[str, Row]]:
@@ -90,54 +94,75 @@ def _nature(event: Recorded) -> Iterable[tuple[str, Row]]:
     if not isinstance(data, e.CaseOpened | e.Reclassified | e.DetailsCorrected) or data.details is None:
         return
     kind = None if isinstance(data, e.DetailsCorrected) else data.kind.value
-    status = parent = subject = None
-    if isinstance(data.details, e.AbductionDetails):
-        status, parent = data.details.status, data.details.abducting_parent
-    elif isinstance(data.details, e.UndefinedDetails):
-        subject = data.details.subject
-    yield "nature", (*_key(event), kind, status, parent, subject)
+    subject = data.details.subject if isinstance(data.details, e.UndefinedDetails) else None
+    yield "nature", (*_key(event), kind, subject, *_abduction(data.details))
+
+
+def _abduction(details: e.Details) -> Row:
+    if not isinstance(details, e.AbductionDetails):
+        return (None,) * 6
+    country, direction = details.country, details.direction
+    # Where the child is now decides: a child that was taken to Belgium is within the Union.
+    region = HOME if direction is Direction.TO_BELGIUM else country and region_of_country(country)
+    towards = None if direction is None else direction is Direction.TO_BELGIUM
+    return details.status, details.abducting_parent, country, region, towards, details.helped_return
+
+
+def _place(event: Recorded) -> Iterable[tuple[str, Row]]:
+    data = event.data
+    if isinstance(data, e.CaseOpened | e.DetailsCorrected) and data.last_seen is not None:
+        postal_code = data.last_seen.postal_code
+        municipality = data.last_seen.municipality or (postal_code and municipality_of(postal_code))
+        province = municipality and (province_of(municipality) or region_of(municipality))
+        if province:
+            yield "place", (*_key(event), province)
 
 
 def _children(event: Recorded) -> Iterable[tuple[str, Row]]:
     data = event.data
     if isinstance(data, e.CaseOpened | e.ChildrenJoined):
         for child in data.children:
-            told = child.child_id, child.age_min, child.age_max, child.gender.value
-            yield "child", (*_key(event), child.index, *told)
+            yield "child", (*_key(event), child.index, child.child_id, *_told(child))
     elif isinstance(data, e.DetailsCorrected):
         for change in data.children:
-            yield (
-                "child",
-                (*_key(event), change.child, None, change.age_min, change.age_max, change.gender),
-            )
+            yield "child", (*_key(event), change.child, None, *_told(change))
+
+
+def _told(child: e.ChildRecord | e.ChildCorrection) -> Row:
+    return child.age_min, child.age_max, child.gender, child.nationality
 
 
 def _outcomes(event: Recorded) -> Iterable[tuple[str, Row]]:
     data = event.data
     if isinstance(data, e.ChildLocated):
-        yield "outcome", (*_key(event), data.child, data.outcome.value)
+        yield "outcome", (*_key(event), data.child, data.outcome.value, data.at)
     elif isinstance(data, e.CaseClosed):
         for one in data.outcomes:
-            yield "outcome", (*_key(event), one.child, one.outcome.value)
+            yield "outcome", (*_key(event), one.child, one.outcome.value, event.time)
 
 
 def _reach(event: Recorded) -> Iterable[tuple[str, Row]]:
     data, recorded = event.data, event.recorded_time
     if isinstance(data, e.AssessmentChanged) and data.worrying:
         yield "worrying", (UUID(event.subject), recorded)
+        for reason in data.reasons:
+            yield "reason", (UUID(event.subject), reason, recorded)
     elif isinstance(data, e.CampaignReleased) and data.continues is None:
         yield (
             "campaign",
             (data.campaign_id, UUID(event.subject), data.appeal.kind.value, event.time, recorded),
         )
+    elif isinstance(data, e.CampaignEnded):
+        yield "ending", (data.campaign_id, event.time, recorded)
     elif isinstance(data, e.AlertIssued) and data.campaign_id is not None:
-        yield "alert", (data.alert_id, data.campaign_id, UUID(event.subject), recorded)
-    elif isinstance(data, e.DeliveryDelivered) and _on_display(data):
-        yield "shown", (data.alert_id, data.at, recorded)
+        yield "alert", (data.alert_id, data.campaign_id, UUID(event.subject), recorded, _array(data.to))
+    elif isinstance(data, e.DeliveryDelivered) and data.audience is Audience.DISPLAY:
+        yield "display", (data.alert_id, data.recipient, data.content == "withdrawn", data.at, recorded)
 
 
-def _on_display(data: e.DeliveryDelivered) -> bool:
-    return data.audience is Audience.DISPLAY and data.content != "withdrawn"
+def _array(ids: Iterable[UUID]) -> str:
+    """A PostgreSQL array written out: an array of arrays of different lengths cannot be sent."""
+    return "{" + ",".join(map(str, ids)) + "}"
 
 
 def _counter(event: Recorded) -> Row:

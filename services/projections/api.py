@@ -7,14 +7,16 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Query, Response
 from fastapi.responses import JSONResponse
 
-from services.kernel.auth import EVERYONE_INSIDE, require
+from services.kernel.auth import EVERYONE_INSIDE, STAFF, Principal, Role, require
 from services.kernel.clock import Clock, SystemClock
 from services.kernel.http import Moment
 from services.kernel.postgres import Pool
 from services.kernel.problems import InvalidError
 from services.kernel.settings import Settings
-from services.projections import case_list, reports
+from services.projections import case_list, disclosure, opening, reports
+from services.projections.figures import PROVINCES
 
+Province = Annotated[str, Query(pattern=f"^({'|'.join(PROVINCES)})$")]
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
 
@@ -45,14 +47,50 @@ def router(deps: ProjectionsDeps) -> APIRouter:
 
     @routes.get("/v1/reports/annual/{year}", summary="The annual report", tags=["reports"])
     async def annual(
+        *,
         year: int,
+        caller: Annotated[Principal, Depends(require(*EVERYONE_INSIDE))],
         as_of: Moment | None = None,
         format: Literal["json", "csv", "xlsx"] = "json",  # noqa: A002 - the name of the query parameter
+        beside: Annotated[int, Query(ge=0, le=10)] = 2,
+        province: Province | None = None,
     ) -> Response:
-        """The figures of a year; with `as_of`, as they were known at that moment."""
+        """The figures of a year, with those of earlier years `beside` it; with `as_of`, as they were known then.
+
+        `province`: of the cases there alone (REFNIS code; 04000 is Brussels). A viewer then sees no number below 5.
+        """
         _check(deps, year, as_of)
-        report = await reports.annual(deps.pool, deps.settings.zone, year, as_of)
+        report = await reports.annual(
+            deps.pool, deps.settings.zone, year, as_of, beside=beside, province=province
+        )
+        if province is not None and caller.role is Role.VIEWER:
+            report = disclosure.for_viewers(report)
         return _answer(report, format)
+
+    @routes.get(
+        "/v1/reports/annual/{year}/cases",
+        summary="The cases behind a figure",
+        tags=["reports"],
+        dependencies=[Depends(require(*STAFF))],
+    )
+    async def cases_behind(
+        *,
+        year: int,
+        figure: Annotated[str, Query(min_length=1, max_length=100, pattern=r"^[^\x00]+$")],
+        part: Literal["numerator", "denominator"] = "numerator",
+        as_of: Moment | None = None,
+        province: Province | None = None,
+        cursor: Annotated[str | None, Query(max_length=200, pattern=r"^[^\x00]+$")] = None,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 500,
+    ) -> dict[str, Any]:
+        """Which cases make a figure, named as in the report; `_share` may be left off. Not for viewers."""
+        _check(deps, year, as_of)
+        what = opening.opened(figure, denominator=part == "denominator")
+        zone = deps.settings.zone
+        found = await opening.cases_behind(
+            deps.pool, zone, year, what, as_of=as_of, province=province, after=cursor, limit=limit
+        )
+        return {"year": year, "figure": figure, "part": part} | found
 
     return routes
 

@@ -1,78 +1,154 @@
-"""The annual report: figures counted in SQL, and here only put into their places.
+"""The annual report: figures counted in one statement, and here put into their places and into formats.
 
-New: opened in the year of the installation's calendar, by the time of the event. Handled: open at any time in it.
-Worrying: new, and assessed as worrying at least once. Kind, details and children: as known at `as_of`, which means
-recorded by then. Closed: not open when the year ends. A campaign counts in the year of its release.
+What each figure means is said in `figures`.
 """
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import orjson
 from openpyxl import Workbook
+from openpyxl.worksheet.worksheet import Worksheet
 
-from services.kernel.postgres import Pool, queries
+from services.kernel.postgres import Connection, Pool, queries
+from services.projections.figures import BREAKDOWNS, COUNTS, PARTS, QUOTIENTS, SECTIONS, Breakdown
 
-_SQL = queries("services.projections", "reports.sql")
+SOURCES = queries("services.projections", "reports.sql")["sources"]
 
-Figure = int | dict[str, Any]
+Number = int | float | None
+Figure = Number | dict[str, Any]
 Report = dict[str, Any]
 
 FIRST_YEAR = 1990
 """Before it there were no such lines: the Belgian one dates from 1998."""
-_FOREVER = datetime(9999, 12, 30, tzinfo=UTC)
-_QUERIES = ("by_case", "by_child", "by_count")
-_ABDUCTION = "details.international_parental_abduction"
-
-QUOTIENTS = {
-    "details.reach_people_per_disappearance": ("details.reach_people", "reached"),
-    "details.reach_interactions_per_disappearance": ("details.reach_interactions", "reached"),
-    "details.runaway.girls_share": ("runaway_girls", "runaways"),
-    "details.runaway.under_13_share": ("runaways_under_13", "runaways"),
-    "details.runaway.13_to_15_share": ("runaways_13_to_15", "runaways"),
-    "details.runaway.16_to_17_share": ("runaways_16_to_17", "runaways"),
-    f"{_ABDUCTION}.closed_share": (f"{_ABDUCTION}.closed", f"{_ABDUCTION}.handled_effective"),
-    f"{_ABDUCTION}.mother_share": ("mothers", "handled.international_parental_abduction"),
-    f"{_ABDUCTION}.father_share": ("fathers", "handled.international_parental_abduction"),
-    "details.third_party_abduction.under_10_share": ("third_party_under_10", "third_party"),
-    "details.unaccompanied_minor.boys_share": ("minor_boys", "minors"),
-    "details.unaccompanied_minor.closed_share": ("minors_closed", "handled.unaccompanied_minor"),
-}
-"""Shares and means: what is divided by what."""
-
-_SECTIONS = ("new_cases", "worrying", "campaigns", "handled", "details")
 COLUMNS = ("figure", "value", "numerator", "denominator")
+_FOREVER = datetime(9999, 12, 30, tzinfo=UTC)
+_EVERY = COUNTS | PARTS
 
 
-async def annual(pool: Pool, zone: ZoneInfo, year: int, as_of: datetime | None = None) -> Report:
-    """The report of a year; with `as_of`, as it was known then (recorded by that moment)."""
+def parameters(
+    zone: ZoneInfo, year: int, as_of: datetime | None, province: str | None
+) -> tuple[datetime, datetime, datetime, str, str | None]:
+    """The parameters of `SOURCES`."""
     begin, end = datetime(year, 1, 1, tzinfo=zone), datetime(year + 1, 1, 1, tzinfo=zone)
-    counted: dict[str, int | None] = {}
+    return begin, end, as_of or _FOREVER, str(zone), province
+
+
+async def annual(
+    pool: Pool,
+    zone: ZoneInfo,
+    year: int,
+    as_of: datetime | None = None,
+    *,
+    beside: int = 0,
+    province: str | None = None,
+) -> Report:
+    """The report of a year, with `beside` so many earlier years beside it.
+
+    With `as_of`, as it was known then (recorded by that moment). With `province`, of the cases there alone.
+    """
     async with (
         pool.acquire() as connection,
         connection.transaction(isolation="repeatable_read", readonly=True),
     ):
-        for name in _QUERIES:
-            query = f"{_SQL['cases']}\n{_SQL[name]}"
-            counted |= dict(await connection.fetchrow(query, begin, end, as_of or _FOREVER))
+        report = await year_of(connection, zone, year, as_of, province)
+        earlier = range(year - 1, max(year - 1 - beside, FIRST_YEAR - 1), -1)
+        if beside:
+            report["beside"] = {
+                str(y): strip(await year_of(connection, zone, y, as_of, province)) for y in earlier
+            }
+    return report
+
+
+async def year_of(
+    connection: Connection,
+    zone: ZoneInfo,
+    year: int,
+    as_of: datetime | None = None,
+    province: str | None = None,
+) -> Report:
+    """The report of one year, in the caller's transaction."""
+    rows = await connection.fetch(_STATEMENT, *parameters(zone, year, as_of, province))
+    counted: dict[str, Number] = {}
+    broken_down: dict[str, dict[str, Number]] = {}
+    for row in rows:
+        numbers = orjson.loads(row["numbers"] or "{}")
+        if row["breakdown"] is None:
+            counted |= numbers
+        else:
+            broken_down[row["breakdown"]] = numbers
     report: Report = {"year": year}
     if as_of is not None:
         report["as_of"] = as_of.isoformat()
-    return report | _nested(_figures(counted))
+    if province is not None:
+        report["province"] = province
+    return report | _nested(_figures(counted, broken_down))
 
 
-def _figures(counted: dict[str, int | None]) -> dict[str, Figure]:
-    figures: dict[str, Figure] = {
-        name: count
-        for name, count in counted.items()
-        if count is not None and name.partition(".")[0] in _SECTIONS
-    }
+def strip(report: Report) -> Report:
+    """The figures alone."""
+    return {section: report[section] for section in SECTIONS if section in report}
+
+
+def _statement() -> str:
+    """One statement for all: one pass over each source, and one for each breakdown."""
+    selects = []
+    for source in dict.fromkeys(count.source for count in _EVERY.values()):
+        measures = [
+            f"'{name}', {count.measure} filter (where {count.where})"
+            for name, count in _EVERY.items()
+            if count.source == source
+        ]
+        # A function takes at most 100 arguments: two for each figure.
+        parts = [", ".join(measures[start : start + 40]) for start in range(0, len(measures), 40)]
+        whole = " || ".join(f"jsonb_build_object({part})" for part in parts)
+        selects.append(f"select null as breakdown, {whole} as numbers from {source}")
+    for name, breakdown in BREAKDOWNS.items():
+        count = breakdown.count
+        inner = f"select {breakdown.by} as key, {count.measure} as number from {count.source} where {count.where} group by 1"
+        selects.append(f"select '{name}', jsonb_object_agg(key, number) from ({inner}) b")
+    return SOURCES + "\n" + "\nunion all\n".join(selects)
+
+
+_STATEMENT = _statement()
+
+
+def _figures(
+    counted: Mapping[str, Number], broken_down: Mapping[str, Mapping[str, Number]]
+) -> dict[str, Figure]:
+    counted = {name: _number(counted[name], count.empty) for name, count in _EVERY.items()}
+    figures: dict[str, Figure] = {name: n for name, n in counted.items() if n is not None and name in COUNTS}
     for name, (part, whole) in QUOTIENTS.items():
-        figures[name] = quotient(counted[part] or 0, counted[whole] or 0)
+        figures[name] = quotient(_whole(counted[part]), _whole(counted[whole]))
+    for name, breakdown in BREAKDOWNS.items():
+        whole_number = _whole(counted[breakdown.whole]) if breakdown.whole else None
+        for key, n in _by_key(breakdown, broken_down[name]):
+            figures[f"{name}.{key}"] = n if whole_number is None else quotient(_whole(n), whole_number)
     return figures
+
+
+def _by_key(breakdown: Breakdown, found: Mapping[str, Number]) -> Iterable[tuple[str, Number]]:
+    if not breakdown.keys:
+        # The most frequent first, as one reads it.
+        return sorted(
+            ((k, _number(n, None)) for k, n in found.items()), key=lambda kv: (-(kv[1] or 0), kv[0])
+        )
+    return ((key, _number(found.get(key), 0)) for key in breakdown.keys)
+
+
+def _number(value: Number, empty: int | None) -> Number:
+    """Medians and times to hundredths: more digits would say nothing."""
+    if isinstance(value, float):
+        return round(value, 2)
+    return value or empty
+
+
+def _whole(value: Number) -> int:
+    return int(value or 0)
 
 
 def quotient(numerator: int, denominator: int) -> dict[str, Any]:
@@ -83,7 +159,7 @@ def quotient(numerator: int, denominator: int) -> dict[str, Any]:
 
 def _nested(figures: dict[str, Figure]) -> Report:
     report: Report = {}
-    for name, figure in sorted(figures.items(), key=lambda item: _SECTIONS.index(item[0].partition(".")[0])):
+    for name, figure in sorted(figures.items(), key=lambda item: SECTIONS.index(item[0].partition(".")[0])):
         *path, last = name.split(".")
         place = report
         for step in path:
@@ -92,12 +168,20 @@ def _nested(figures: dict[str, Figure]) -> Report:
     return report
 
 
-def rows(report: Report) -> Iterator[tuple[str, int | float | None, int | None, int | None]]:
-    """The figures of a report, one a row: dotted name, value, and for shares and means numerator, denominator."""
-    yield from _walk("", {section: report[section] for section in _SECTIONS if section in report})
+Row = tuple[str, Number, int | None, int | None]
 
 
-def _walk(prefix: str, place: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
+def rows(report: Report) -> Iterator[Row]:
+    """The figures of a report, one a row: dotted name, value, and for shares and means numerator, denominator.
+
+    Those of the years beside it come last, named `beside.2020.…`.
+    """
+    yield from _walk("", strip(report))
+    for year, earlier in report.get("beside", {}).items():
+        yield from _walk(f"beside.{year}.", earlier)
+
+
+def _walk(prefix: str, place: dict[str, Any]) -> Iterator[Row]:
     for name, figure in place.items():
         if not isinstance(figure, dict):
             yield f"{prefix}{name}", figure, None, None
@@ -117,16 +201,25 @@ def as_csv(report: Report) -> str:
 
 
 def as_xlsx(report: Report) -> bytes:
-    """The report as an Excel workbook with one sheet."""
+    """The report as an Excel workbook: a sheet with the rows of the other formats, and one with the years side by side."""
     book = Workbook()
-    sheet = book.active
-    if sheet is None:
-        raise AssertionError("a new workbook has a sheet")
-    sheet.title = str(report["year"])
+    book.remove(book.worksheets[0])
+    sheet: Worksheet = book.create_sheet(str(report["year"]))
     sheet.append(COLUMNS)
     for row in rows(report):
         sheet.append(row)
     sheet.column_dimensions["A"].width = 60
+    if "beside" in report:
+        _side_by_side(book.create_sheet("years"), report)
     file = io.BytesIO()
     book.save(file)
     return file.getvalue()
+
+
+def _side_by_side(sheet: Worksheet, report: Report) -> None:
+    years = {str(report["year"]): strip(report), **report["beside"]}
+    columns = {year: {name: value for name, value, *_ in rows(one)} for year, one in years.items()}
+    sheet.append(("figure", *years))
+    for name in dict.fromkeys(name for column in columns.values() for name in column):
+        sheet.append((name, *(column.get(name) for column in columns.values())))
+    sheet.column_dimensions["A"].width = 60

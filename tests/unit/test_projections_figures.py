@@ -7,8 +7,9 @@ from pathlib import Path
 
 from rich.console import Console
 
+from services.projections.figures import BREAKDOWNS, COUNTS, PARTS, QUOTIENTS, SECTIONS
 from services.projections.render import annual_table
-from services.projections.reports import QUOTIENTS, _figures, _nested, as_csv, quotient, rows
+from services.projections.reports import _figures, _nested, as_csv, quotient, rows
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "data" / "annual_figures.json").read_text())
 
@@ -48,9 +49,14 @@ def test_csv_can_be_read_back():
 def test_helping_counts_do_not_show():
     """What only serves as numerator or denominator is no figure of its own; what is not known is left out."""
     helping = {name for pair in QUOTIENTS.values() for name in pair}
-    counted = dict.fromkeys(helping, 2) | {"new_cases.total": 4, "details.display_partners": None}
-    nested = _nested(_figures(counted))
-    assert set(nested) == {"new_cases", "handled", "details"}
+    counted = dict.fromkeys(COUNTS | PARTS, 2) | {
+        "details.display_partners": None,
+        "campaigns.child_alert": 0,
+    }
+    nested = _nested(_figures(counted, {name: {} for name in BREAKDOWNS}))
+    assert list(nested) == list(SECTIONS)
+    assert set(nested["campaigns"]) == {"public", "vignette", "total"}
+    assert not helping & {name for name, *_ in rows(nested)} - COUNTS.keys()
     assert "display_partners" not in nested["details"]
     assert nested["details"]["runaway"]["girls_share"]["value"] == 1.0
 
