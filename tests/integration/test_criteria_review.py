@@ -12,7 +12,7 @@ from criteria_ground import BOX, RULES, case_id, event_id, opened
 from criteria_log import assessments, messages, tell
 from fastapi import FastAPI
 
-from schemas.events import CaseClosed, CircumstanceReported, WorryingOverridden
+from schemas.events import CaseClosed, CircumstanceReported, NoteAdded, WorryingOverridden
 from schemas.vocabulary import Answer, Criterion, Language
 from services.cli import rules as command
 from services.cli import upkeep
@@ -36,7 +36,7 @@ STRANGE = CircumstanceReported(criterion=Criterion.OUT_OF_CHARACTER, value=Answe
 @pytest.fixture
 async def told(pool):
     """A child of 13; a closed case of one that was out of character; one of nine."""
-    await tell(pool, A, opened(13))
+    await tell(pool, A, opened(13), NoteAdded(text=BOX))
     await tell(pool, B, opened(15), STRANGE, CLOSED)
     await tell(pool, C, opened(9))
     await Assessor(pool, load_rulebook(), SystemClock()).apply(await messages(pool))
@@ -93,6 +93,7 @@ async def test_any_version_shows_what_it_would_say(told, serving):
     ask = await serving(CriteriaDeps(told, BOOK))
     status, acting = await ask(A)
     assert (status, acting["rules"], acting["acting_rules"], acting["worrying"]) == (200, OLD, OLD, False)
+    assert acting["version"] == 2
     status, other = await ask(A, rules=OTHER)
     assert (other["rules"], other["acting_rules"], other["worrying"]) == (OTHER, OLD, True)
     assert other["reasons"] == ["criterion:under_13"]
@@ -162,7 +163,7 @@ async def spoil(pool, case, version):
 
 async def test_a_case_that_cannot_be_read_says_so(told, serving, installed, capsys):
     """One unreadable event: the call is a 409, the explanation an error, and a comparison leaves out only that case."""
-    await spoil(told, A, 2)
+    await spoil(told, A, 3)
     assert (await (await serving(CriteriaDeps(told, BOOK)))(A))[1]["rule"] == "unreadable"
     with pytest.raises(UnreadableHistoryError, match="by hand"):
         await command.explain(installed, str(A), None, "en", "json")
