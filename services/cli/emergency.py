@@ -22,7 +22,7 @@ from services.dispatch.emergency.report import read, take_in
 from services.dispatch.emergency.sending import Errand, Sent, errands, send
 from services.dispatch.emergency.writing import packs, write_now
 from services.dispatch.publish import Publisher
-from services.intake import handlers
+from services.intake import campaign_steps
 from services.intake.handlers import Ask, IntakeDeps
 from services.intake.policy import load_policy
 from services.kernel.auth import Principal, Role
@@ -155,7 +155,7 @@ async def take_in_report(data: Path, report: Path) -> None:
 async def _end(deps: IntakeDeps, campaign_id: UUID) -> bool:
     ask = Ask(Principal("emergency", Role.ADMIN), str(uuid4()))
     try:
-        await handlers.end(deps, ask, campaign_id, EndCampaign(reason=EndReason.OTHER, note=_NOTE))
+        await campaign_steps.end(deps, ask, campaign_id, EndCampaign(reason=EndReason.OTHER, note=_NOTE))
     except ConflictError:
         return False
     return True

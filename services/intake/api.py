@@ -23,7 +23,7 @@ from schemas.commands import (
     UpdateCampaign,
 )
 from services.eventlog.store import Recorded, read_case, read_case_page
-from services.intake import handlers, photo_api, views
+from services.intake import campaign_steps, handlers, photo_api, views
 from services.intake.handlers import Answer, Ask, IntakeDeps
 from services.intake.paths import CampaignId, CaseId
 from services.intake.store import SQL
@@ -99,7 +99,7 @@ def _case_routes(routes: APIRouter, deps: IntakeDeps) -> None:
     @routes.post("/cases/{case_id}/campaigns", status_code=201)
     async def request_campaign(ask: Staff, case_id: CaseId, command: RequestCampaign) -> Response:
         """Request a campaign; nothing is sent before its release."""
-        return _answer(await handlers.request_campaign(deps, ask, case_id, command))
+        return _answer(await campaign_steps.request_campaign(deps, ask, case_id, command))
 
 
 def _read_routes(routes: APIRouter, deps: IntakeDeps) -> None:
@@ -165,29 +165,29 @@ def _campaign_routes(routes: APIRouter, deps: IntakeDeps) -> None:
     @routes.post("/campaigns/{campaign_id}/consents", status_code=201)
     async def give_consent(ask: Staff, campaign_id: CampaignId, command: GiveConsent) -> Response:
         """Record what a party decided; a refusal after the release ends the campaign."""
-        return _answer(await handlers.give_consent(deps, ask, campaign_id, command))
+        return _answer(await campaign_steps.give_consent(deps, ask, campaign_id, command))
 
     @routes.post("/campaigns/{campaign_id}/release")
     async def release(
         ask: Staff, campaign_id: CampaignId, _command: Annotated[ReleaseCampaign | None, Body()] = None
     ) -> Response:
         """Release it: the policy says who may, and whoever requested it may not."""
-        return _answer(await handlers.release(deps, ask, campaign_id))
+        return _answer(await campaign_steps.release(deps, ask, campaign_id))
 
     @routes.post("/campaigns/{campaign_id}/update")
     async def update(ask: Lead, campaign_id: CampaignId, command: UpdateCampaign) -> Response:
         """Show something else instead: the next revision."""
-        return _answer(await handlers.update(deps, ask, campaign_id, command))
+        return _answer(await campaign_steps.update(deps, ask, campaign_id, command))
 
     @routes.post("/campaigns/{campaign_id}/extend")
     async def extend(ask: Lead, campaign_id: CampaignId, command: ExtendCampaign) -> Response:
         """Let it last longer, within the policy."""
-        return _answer(await handlers.extend(deps, ask, campaign_id, command))
+        return _answer(await campaign_steps.extend(deps, ask, campaign_id, command))
 
     @routes.post("/campaigns/{campaign_id}/end")
     async def end(ask: Lead, campaign_id: CampaignId, command: EndCampaign) -> Response:
         """End it: every display goes dark."""
-        return _answer(await handlers.end(deps, ask, campaign_id, command))
+        return _answer(await campaign_steps.end(deps, ask, campaign_id, command))
 
 
 def _other_routes(routes: APIRouter, deps: IntakeDeps) -> None:

@@ -1,4 +1,7 @@
-"""The use cases of intake: load, decide, seal, append, each in one transaction under the lock of its case."""
+"""The use cases of intake: load, decide, seal, append, each in one transaction under the lock of its case.
+
+Those of campaigns have a module of their own, `campaign_steps`.
+"""
 
 from asyncio import Future
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -12,16 +15,11 @@ import asyncpg
 from schemas.commands import (
     CorrectDetails,
     CountCalls,
-    EndCampaign,
-    ExtendCampaign,
     Fact,
     FindChild,
-    GiveConsent,
     MergeCase,
     OpenCase,
     ReportReach,
-    RequestCampaign,
-    UpdateCampaign,
 )
 from schemas.events import CallsCounted, ReachReported
 from schemas.vocabulary import Mode, Party
@@ -31,14 +29,11 @@ from services.eventlog.store import (
     NewEvent,
     VersionConflictError,
     append,
-    campaign_stream,
     case_stream,
     lock_streams,
 )
-from services.geography import drawn
 from services.intake import store
-from services.intake.domain import campaign as campaign_states
-from services.intake.domain import campaigns, facts
+from services.intake.domain import facts
 from services.intake.domain.appeal import Known, Signed
 from services.intake.domain.campaign import Campaign, is_showing
 from services.intake.domain.drafts import Draft
@@ -202,9 +197,10 @@ def check_match(file: File, stream: str, if_match: int | None) -> None:
     )
 
 
-async def _commit(
+async def commit(
     connection: Connection, deps: IntakeDeps, files: list[File], drafts: list[Draft], cause: Cause
 ) -> Committed:
+    """Seals and appends what was decided."""
     return await store.commit(
         connection,
         vault=deps.vault,
@@ -235,7 +231,7 @@ async def open_case(deps: IntakeDeps, ask: Ask, command: OpenCase) -> Answer:
         year = known.now.astimezone(known.zone).year
         (number,) = await store.next_number(connection, year)
         drafts = facts.decide_open(file.case, number, command, child_ids, known)
-        committed = await _commit(connection, deps, [file], drafts, ask.cause(command.mode))
+        committed = await commit(connection, deps, [file], drafts, ask.cause(command.mode))
         body = {
             "case_id": str(case_id),
             "case_number": number,
@@ -281,7 +277,7 @@ async def add_fact(deps: IntakeDeps, ask: Ask, case_id: UUID, fact: Fact) -> Ans
             drafts = decide_merge(file.case, campaigns_of_case, files[-1].case, theirs, known)
         else:
             drafts = facts.decide_fact(file.case, campaigns_of_case, fact, known)
-        committed = await _commit(connection, deps, files, drafts, ask.cause(file.case.mode))
+        committed = await commit(connection, deps, files, drafts, ask.cause(file.case.mode))
         event = committed.first(file.case.stream)
         version = committed.versions[file.case.stream]
         body: dict[str, Any] = {"event_id": str(event.event_id), "version": version}
@@ -307,109 +303,6 @@ async def _signed(deps: IntakeDeps, of_case: Iterable[Campaign]) -> dict[tuple[U
     names = {at.sealed.key for parts in sealed.values() for at in parts.values()}
     keys = await deps.vault.find(sorted(names)) if names else {}
     return {whose: {name: at.opened(keys) for name, at in parts.items()} for whose, parts in sealed.items()}
-
-
-# ── campaigns ───────────────────────────────────────────────────────────────────────────────────────────────
-
-
-async def request_campaign(deps: IntakeDeps, ask: Ask, case_id: UUID, command: RequestCampaign) -> Answer:
-    """Asks for a campaign of a case."""
-    await drawn.ready(command.areas)
-    campaign_id = new_id()
-
-    async def work(connection: Connection) -> Answer:
-        file = await load(connection, case_id)
-        check_match(file, file.case.stream, ask.if_match)
-        known = await known_of(connection, deps, [file], ask.principal, command.media)
-        campaign = campaign_states.initial_state(campaign_id, case_id)
-        drafts = campaigns.decide_request(campaign, file.case, command, known)
-        committed = await _commit(connection, deps, [file], drafts, ask.cause(file.case.mode))
-        version = committed.versions[campaign.stream]
-        return Answer(201, {"campaign_id": str(campaign_id), "state": "requested", "version": version})
-
-    return await execute(deps, ask, [case_stream(case_id), campaign_stream(campaign_id)], work)
-
-
-Decide = Callable[[Campaign, File, Known], list[Draft]]
-
-
-async def _step(
-    deps: IntakeDeps,
-    ask: Ask,
-    campaign_id: UUID,
-    status: int,
-    decide: Decide,
-    *,
-    media: Sequence[UUID] = (),
-) -> Answer:
-    case_id = await store.case_of(deps.pool, campaign_id)
-    if case_id is None:
-        raise NotFoundError("no-such-campaign", "there is no campaign with this id: take it from its case")
-
-    async def work(connection: Connection) -> Answer:
-        file = await load(connection, case_id)
-        campaign = file.campaigns[campaign_id]
-        check_match(file, campaign.stream, ask.if_match)
-        known = await known_of(connection, deps, [file], ask.principal, media)
-        drafts = decide(campaign, file, known)
-        await _commit(connection, deps, [file], drafts, ask.cause(file.case.mode))
-        after = (await load(connection, case_id)).campaigns[campaign_id]
-        body: dict[str, Any] = {
-            "campaign_id": str(campaign_id),
-            "state": after.state,
-            "version": after.version,
-        }
-        if after.shown.expires_at:
-            body["expires_at"] = after.shown.expires_at.isoformat()
-        return Answer(status, body)
-
-    return await execute(deps, ask, [case_stream(case_id), campaign_stream(campaign_id)], work)
-
-
-async def give_consent(deps: IntakeDeps, ask: Ask, campaign_id: UUID, command: GiveConsent) -> Answer:
-    """Records what a party decided."""
-
-    def decide(campaign: Campaign, _file: File, known: Known) -> list[Draft]:
-        return campaigns.decide_consent(campaign, command, known)
-
-    return await _step(deps, ask, campaign_id, 201, decide)
-
-
-async def release(deps: IntakeDeps, ask: Ask, campaign_id: UUID) -> Answer:
-    """Releases a campaign."""
-
-    def decide(campaign: Campaign, file: File, known: Known) -> list[Draft]:
-        return campaigns.decide_release(campaign, file.case, known)
-
-    return await _step(deps, ask, campaign_id, 200, decide)
-
-
-async def update(deps: IntakeDeps, ask: Ask, campaign_id: UUID, command: UpdateCampaign) -> Answer:
-    """Changes what a campaign shows."""
-    await drawn.ready(command.areas or ())
-
-    def decide(campaign: Campaign, file: File, known: Known) -> list[Draft]:
-        return campaigns.decide_update(campaign, file.case, command, known)
-
-    return await _step(deps, ask, campaign_id, 200, decide, media=command.media or ())
-
-
-async def extend(deps: IntakeDeps, ask: Ask, campaign_id: UUID, command: ExtendCampaign) -> Answer:
-    """Lets a campaign last longer."""
-
-    def decide(campaign: Campaign, file: File, known: Known) -> list[Draft]:
-        return campaigns.decide_extend(campaign, file.case, command, known)
-
-    return await _step(deps, ask, campaign_id, 200, decide)
-
-
-async def end(deps: IntakeDeps, ask: Ask, campaign_id: UUID, command: EndCampaign) -> Answer:
-    """Ends a campaign."""
-
-    def decide(campaign: Campaign, _file: File, _known: Known) -> list[Draft]:
-        return campaigns.decide_end(campaign, command)
-
-    return await _step(deps, ask, campaign_id, 200, decide)
 
 
 # ── search and counters ─────────────────────────────────────────────────────────────────────────────────────

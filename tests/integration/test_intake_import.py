@@ -12,7 +12,7 @@ import pytest
 
 from schemas.commands import AddNote, GiveConsent, LocateChild, RequestCampaign
 from services.eventlog.store import case_stream, read_case
-from services.intake import handlers
+from services.intake import campaign_steps, handlers
 from services.intake.handlers import Ask, IntakeDeps
 from services.intake.import_lines import case_of_ref
 from services.intake.importer import import_lines
@@ -214,16 +214,18 @@ async def test_a_live_fact_on_an_imported_case_acts_as_live(deps, pool):
     newest = (await read_case(pool, case_id))[-1]
     assert (newest.stream, newest.cause.origin) == (case_stream(case_id), "live")
     wish = RequestCampaign(kind="vignette", areas=["24062"])
-    fresh = await handlers.request_campaign(deps, ASK, case_id, wish)
+    fresh = await campaign_steps.request_campaign(deps, ASK, case_id, wish)
     consent = GiveConsent(party="police", given_by="x", decision="given", at=AT)
-    await handlers.give_consent(deps, ASK, UUID(fresh.body["campaign_id"]), consent)
+    await campaign_steps.give_consent(deps, ASK, UUID(fresh.body["campaign_id"]), consent)
     file = fold(case_id, await read_case(pool, case_id))
     imported = next(c for c in file.campaigns.values() if c.origin == "import")
     lead = Ask(Principal("lead", Role.COORDINATOR), "c-2")
     from schemas.commands import UpdateCampaign
 
     with pytest.raises(ConflictError, match="history"):
-        await handlers.update(deps, lead, imported.campaign_id, UpdateCampaign(areas=["BE"], reason="x"))
+        await campaign_steps.update(
+            deps, lead, imported.campaign_id, UpdateCampaign(areas=["BE"], reason="x")
+        )
 
 
 async def test_a_merge_in_a_file_names_the_other_case_by_ref(deps):
