@@ -1,6 +1,7 @@
 """What a partner shows follows what it is: areas that shrink, a pause, its end; also when a process dies in between."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -73,7 +74,7 @@ async def test_pause_takes_back_what_is_lit_and_its_end_shows_it_again(call, lit
     assert await reconcile_all(lit.ground.publisher)
     assert await lit.had() == ["issued", "withdrawn", "updated"]
     assert await lit.others() == ["issued"]
-    assert await auditor.audit(lit.ground.pool) == []
+    assert await auditor.audit(lit.ground.pool, timedelta(minutes=15)) == []
 
 
 async def test_end_of_a_pause_lights_nothing_that_ended_meanwhile(call, lit):
