@@ -79,7 +79,7 @@ class Settings(BaseSettings):
     allow_loopback_partners: bool = False
     """Adds http and any loopback port: for demonstrations and tests."""
     delivery_timeout_s: Annotated[float, Field(gt=0, le=60)] = 10.0
-    lease_s: Annotated[float, Field(gt=0, le=600, validate_default=True)] = 30.0
+    lease_s: Annotated[float, Field(gt=0, le=600)] = 30.0
     display_for_s: Annotated[int, Field(ge=2, le=86_400)] = 1800
     """How long a partner may show an alert without hearing from us again."""
     renew_every_s: Annotated[float, Field(gt=0, le=3600)] = 300.0
@@ -105,7 +105,7 @@ class Settings(BaseSettings):
     emergency_pack: Path | None = None
     """A folder, best one mounted from elsewhere, into which an encrypted emergency pack is written again and again."""
     emergency_recipients: Annotated[frozenset[str], NoDecode] = Field(
-        default=frozenset(), validate_default=True
+        default=frozenset()
     )
     """Public keys (age1…) of those who can open the emergency pack, separated by commas."""
     emergency_every_s: Annotated[float, Field(gt=0, le=3600)] = 300.0

@@ -150,8 +150,10 @@ def figures(storm: Any) -> str:
     receivers = storm.world.receivers.all
     arrivals: list[Arrival] = [a for r in receivers for a in r.arrivals]
     distinct = len({(a.webhook_id) for a in arrivals})
+    log = (storm.world.servers.folder / "postgres.log").read_text(errors="replace")
     starts = sum(service.starts for service in storm.world.services.values())
     return (
         f"{len(storm.campaigns)} campaigns, {distinct} messages, {len(arrivals) - distinct} repeats,"
-        f" {starts} process starts, {len(storm.done)} harms"
+        f" {starts} process starts, {len(storm.done)} harms,"
+        f" {log.count('deadlock detected')} deadlocks"
     )
