@@ -105,7 +105,7 @@ class Settings(BaseSettings):
     emergency_pack: Path | None = None
     """A folder, best one mounted from elsewhere, into which an encrypted emergency pack is written again and again."""
     emergency_recipients: Annotated[frozenset[str], NoDecode] = Field(
-        default=frozenset()
+        default=frozenset(), validate_default=True
     )
     """Public keys (age1…) of those who can open the emergency pack, separated by commas."""
     emergency_every_s: Annotated[float, Field(gt=0, le=3600)] = 300.0
