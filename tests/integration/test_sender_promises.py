@@ -34,6 +34,19 @@ async def test_messages_are_signed_by_the_databases_time(ground, pool, vault, se
         assert abs((ended - claim.moment).total_seconds()) < 5
 
 
+async def test_lease_counts_from_before_it_was_asked_for(ground, pool, vault, settings):
+    """A claim that took nearly the whole lease to be answered is not used: the partner hears nothing."""
+    moments = iter([100.0])
+    late = 100.0 + settings.lease_s - settings.delivery_timeout_s
+    sender = Sender(pool, vault, settings, now_s=lambda: next(moments, late))
+    async with partners() as [partner], recording(sender):
+        alert = await ground.alert([await ground.recipient(partner.url)])
+        [claim] = await sender.claim()
+        await sender.deliver(claim, await ground.key(alert))
+        assert partner.seen == []
+        assert [a["error_class"] for a in await ground.attempts(alert)] == ["lease_short"]
+
+
 async def test_partner_that_is_away_is_probed_soon_enough(ground, pool, vault, settings):
     """After a failed probe the next one comes in 45 s at most, so that whoever returns has everything within 60 s."""
     sender = Sender(pool, vault, settings)
