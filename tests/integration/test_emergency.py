@@ -3,6 +3,8 @@
 import asyncio
 import json
 import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -12,8 +14,9 @@ from sender_ground import Ground as SenderGround
 from sender_ground import answering, partners, until
 
 from schemas.commands import Receipt
+from services import cap
 from services.dispatch.auditor import audit
-from services.dispatch.emergency import sending
+from services.dispatch.emergency import sending, writing
 from services.dispatch.emergency.pack import REVISION, Pack, PackError, new_identity, open_pack, seal
 from services.dispatch.emergency.report import read, take_in
 from services.dispatch.emergency.sending import Sent, errands, send
@@ -305,6 +308,68 @@ async def test_service_writes_again_and_again_and_pages_while_it_cannot(ground, 
     runtime.stop.set()
     await task
     assert open_pack(packs(folder)[-1].read_bytes(), secret).alerts == ()
+
+
+async def test_partner_with_cap_is_told_in_cap_from_the_first_revision_on(ground, senders, pool, settings):
+    """No Cancel is frozen before the second revision: the pack makes its own, and it names the message that is shown."""
+    async with partners(1) as [screen]:
+        await senders.recipient(screen.url)
+        await pool.execute("update dispatch.recipient set areas = '{24062}', format = 'cap'")
+        await ground.release()
+        await ground.replay()
+        assert await pool.fetchval("select count(*) from dispatch.body where variant = 'cap.withdrawn'") == 0
+        pack = await build(pool, settings)
+        [end] = await send(pack, errands(pack), lambda _: None)
+        [seen] = screen.seen
+    assert (end.dark, seen.headers["content-type"]) == (True, "application/cap+xml")
+    cancel = cap.read(seen.body)
+    [alert] = pack.alerts
+    assert (cancel.msg_type, cancel.infos) == ("Cancel", ())
+    assert [one.identifier for one in cancel.references] == [f"{alert.alert_id}.1"]
+
+
+async def test_secret_that_does_not_open_costs_the_others_no_pack(ground, senders, pool, settings, tmp_path):
+    """Its partner is sent what the public key proves, and stays on the list of whom to call; a person is told."""
+    secret, public = new_identity()
+    async with partners(2) as screens:
+        recipients = await released(ground, senders, [one.url for one in screens])
+        await pool.execute(
+            "update dispatch.recipient set secret = (select secret from dispatch.recipient where recipient_id = $2)"
+            " where recipient_id = $1",
+            *recipients,
+        )
+        wanted = {"emergency_pack": tmp_path, "emergency_recipients": frozenset({public})}
+        runtime = Runtime("auditor", settings.model_copy(update=wanted), pool)
+        task = asyncio.create_task(keep_writing(runtime))
+        await until(lambda: _paged(pool))
+        runtime.stop.set()
+        await task
+        pack = open_pack(packs(tmp_path)[-1].read_bytes(), secret)
+        ends = await send(pack, errands(pack), lambda _: None)
+    assert {one.recipient_id for one in ends if one.dark} == set(recipients)
+    first, second = (screens[i].seen[0].headers["webhook-signature"].split() for i in range(2))
+    assert ([one[:4] for one in first], [one[:3] for one in second]) == (["v1a,"], ["v1,", "v1a"])
+
+
+async def _paged(pool):
+    return [one.matter for one in await open_pages(pool)] == ["emergency-pack:written"]
+
+
+async def test_folder_that_hangs_takes_no_thread_from_the_pager(pool, settings, tmp_path, monkeypatch):
+    """Writing waits for a dead mount for ever; resolving the mail server's name needs a thread of the same process."""
+    _, public = new_identity()
+    wanted = settings.model_copy(update={"emergency_recipients": frozenset({public})})
+    back = threading.Event()
+    monkeypatch.setattr(writing, "write", lambda *_: back.wait(60))
+    monkeypatch.setattr(writing, "WRITE_S", 0.05)
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(2))
+    try:
+        for _ in range(3):
+            with pytest.raises(TimeoutError):
+                await write_now(pool, wanted, tmp_path)
+        assert await asyncio.wait_for(asyncio.to_thread(lambda: "resolved"), 5) == "resolved"
+    finally:
+        back.set()
 
 
 async def test_command_writes_where_it_is_told(pool, settings, tmp_path):

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,24 +18,29 @@ from services.dispatch.bodies import Bodies
 from services.dispatch.domain import AUDIENCES, Revision
 from services.dispatch.emergency.pack import REVISION, Pack, PackedAlert, PackedPartner, seal
 from services.dispatch.publish import alert_of, earlier
-from services.dispatch.secret_boxes import open_secrets
+from services.dispatch.secret_boxes import open_secrets, private_key
+from services.dispatch.signing import SignatureError, SigningKeys
 from services.kernel.errors import ZoeklichtError
 from services.kernel.paging import all_clear, page
 from services.kernel.postgres import Connection, Pool, in_transaction, queries
 from services.kernel.service import Runtime
 from services.kernel.settings import Settings
+from services.kernel.vault import VaultError
 
 WRITE_S = 60.0
 """How long writing may take: a mounted folder can hang."""
 _NAME = "zoeklicht-emergency-"
 _MATTER = "emergency-pack:written"
 
+_WRITER = ThreadPoolExecutor(1, "emergency-pack")
+"""Of its own: a folder that hangs for ever must not take the threads in which the pager resolves names."""
+
 _SQL = queries("services.dispatch.emergency")
 log = structlog.get_logger()
 
 
 async def build(pool: Pool, settings: Settings) -> Pack:
-    """What may be shown now and how to take it back, as of one moment. Raises VaultError, SignatureError."""
+    """What may be shown now and how to take it back, as of one moment."""
     bodies = Bodies.of(settings)
     async with (
         pool.acquire() as connection,
@@ -61,7 +67,11 @@ async def build(pool: Pool, settings: Settings) -> Pack:
 
 
 def _partner(row: Any, master: bytes) -> PackedPartner:
-    keys = open_secrets(row, master)
+    try:
+        keys = open_secrets(row, master)
+    except (VaultError, SignatureError):
+        # Still worth trying, and to be called: who checks `v1a` believes it, and the others have their withdrawals.
+        keys = SigningKeys([], private_key(row["recipient_id"], master))
     private = keys.private.private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption())
     return PackedPartner(
         recipient_id=row["recipient_id"],
@@ -136,11 +146,13 @@ def packs(folder: Path) -> list[Path]:
 
 
 async def write_now(pool: Pool, settings: Settings, folder: Path) -> tuple[Path, Pack]:
-    """Builds and writes one pack. Raises PackError, VaultError, OSError, TimeoutError."""
+    """Builds and writes one pack. Raises PackError, OSError, TimeoutError."""
     pack = await build(pool, settings)
     sealed = seal(pack, settings.emergency_recipients)
     async with asyncio.timeout(WRITE_S):
-        path = await asyncio.to_thread(write, folder, sealed, pack.made_at, settings.emergency_kept)
+        path = await asyncio.get_running_loop().run_in_executor(
+            _WRITER, write, folder, sealed, pack.made_at, settings.emergency_kept
+        )
     return path, pack
 
 
@@ -157,22 +169,36 @@ async def keep_writing(runtime: Runtime) -> None:
             _, pack = await write_now(runtime.pool, settings, folder)
         except (ZoeklichtError, OSError, TimeoutError, asyncpg.PostgresError) as error:
             log.exception("no emergency pack", exc_info=error)
-            await _say(runtime.pool, error)
+            await _say(runtime.pool, _unwritten(error))
         else:
             log.info("emergency pack written", alerts=len(pack.alerts), partners=len(pack.partners))
-            await _say(runtime.pool, None)
+            await _say(runtime.pool, _unsigned(pack))
         await runtime.pause(settings.emergency_every_s)
 
 
-async def _say(pool: Pool, error: Exception | None) -> None:
+def _unwritten(error: Exception) -> str:
+    return (
+        f"the emergency pack cannot be written ({type(error).__name__}): should this installation fail now, older"
+        " packs have to do. See the log of the auditor, ZOEKLICHT_EMERGENCY_PACK and whether the folder is mounted"
+    )
+
+
+def _unsigned(pack: Pack) -> str | None:
+    without = sorted(str(one.recipient_id) for one in pack.partners if not one.secrets)
+    if not without:
+        return None
+    return (
+        f"the emergency pack is written, but the secret of {len(without)} partner(s) does not open, recipient"
+        f" {without[0]} first: they may not believe an emergency withdrawal. See ZOEKLICHT_MASTER_KEY, or rotate their"
+        " secrets"
+    )
+
+
+async def _say(pool: Pool, text: str | None) -> None:
     async def work(connection: Connection) -> None:
-        if error is None:
+        if text is None:
             await all_clear(connection, [_MATTER])
-            return
-        text = (
-            f"the emergency pack cannot be written ({type(error).__name__}): should this installation fail now, older"
-            " packs have to do. See the log of the auditor, ZOEKLICHT_EMERGENCY_PACK and whether the folder is mounted"
-        )
-        await page(connection, _MATTER, text, lasting=True)
+        else:
+            await page(connection, _MATTER, text, lasting=True)
 
     await in_transaction(pool, work)
