@@ -58,6 +58,7 @@ class Renewals:
     async def step(self) -> int:
         """Sends what is due; returns to how many partners."""
         every = timedelta(seconds=self._settings.renew_every_s)
+        await in_transaction(self._pool, _over)
         rows = await self._pool.fetch(_SQL["take_renewals"], every)
         await asyncio.gather(*(self._renew(row) for row in rows))
         return len(rows)
@@ -119,11 +120,21 @@ class Renewals:
         return answer.status, None if answer.status in HTTP_OK else "refused"
 
 
+async def _over(connection: Connection) -> None:
+    rows = await connection.fetch(_SQL["renewals_over"])
+    if rows:
+        await all_clear(connection, [_matter(row["recipient_id"]) for row in rows])
+
+
+def _matter(recipient_id: UUID) -> str:
+    return f"renewals-fail:{recipient_id}"
+
+
 async def _record(
     recipient_id: UUID, alerts: int, end: tuple[int | None, str | None], connection: Connection
 ) -> None:
     row = await connection.fetchrow(_SQL["renewed"], recipient_id, alerts, *end)
-    matter, failures = f"renewals-fail:{recipient_id}", row["failures"]
+    matter, failures = _matter(recipient_id), row["failures"]
     if row["before"] >= PAGE_AFTER > failures:
         await all_clear(connection, [matter])
     if failures >= PAGE_AFTER:

@@ -11,6 +11,7 @@ from sender_ground import Ground, accept, answering, free_port, hang, partners, 
 from services.dispatch.renewals import PAGE_AFTER, Renewals
 from services.dispatch.sender import Sender
 from services.dispatch.transport import Transport
+from services.kernel.paging import open_pages
 
 EVERY = timedelta(seconds=300)
 
@@ -226,6 +227,26 @@ async def test_renewal_is_never_tried_again(ground, renewals, pool, behaviour, n
         await renewals.step()
         assert await pool.fetchval("select failures from dispatch.renewal") == 0
         assert await pool.fetchval("select count(*) from kernel.page where closed_at is null") == 0
+
+
+@pytest.mark.parametrize("end", ["withdrawn", "expired"])
+async def test_page_about_renewals_ends_with_what_was_to_be_renewed(ground, renewals, pool, end):
+    """Nothing is renewed any more, so no success would ever close it; the next alert begins to count at nothing."""
+    async with partners() as [partner]:
+        partner.behaviour = answering(500)
+        _, alert = await lit(ground, partner)
+        for _ in range(PAGE_AFTER):
+            await due_again(pool)
+            await renewals.step()
+        assert len(await open_pages(pool)) == 1
+        await due_again(pool)
+        if end == "withdrawn":
+            await ground.revise(alert, "withdrawn")
+        else:
+            await pool.execute("update dispatch.alert set expires_at = clock_timestamp()")
+        assert await renewals.step() == 0
+    assert await open_pages(pool) == []
+    assert await pool.fetchval("select failures from dispatch.renewal") == 0
 
 
 async def test_secret_that_does_not_open_keeps_nobody_from_being_renewed(ground, renewals, pool):
