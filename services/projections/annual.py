@@ -135,10 +135,10 @@ def _told(child: e.ChildRecord | e.ChildCorrection) -> Row:
 def _outcomes(event: Recorded) -> Iterable[tuple[str, Row]]:
     data = event.data
     if isinstance(data, e.ChildLocated):
-        yield "outcome", (*_key(event), data.child, data.outcome.value, data.at)
+        yield "outcome", (*_key(event), data.child, data.outcome.value, data.at, True)
     elif isinstance(data, e.CaseClosed):
         for one in data.outcomes:
-            yield "outcome", (*_key(event), one.child, one.outcome.value, event.time)
+            yield "outcome", (*_key(event), one.child, one.outcome.value, event.time, False)
 
 
 def _reach(event: Recorded) -> Iterable[tuple[str, Row]]:

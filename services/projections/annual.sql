@@ -24,8 +24,9 @@ select * from unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $4::int[], $5:
 on conflict do nothing
 
 -- outcome: what became of a child
-insert into projections.annual_v2_outcome (case_id, version, recorded_time, child, outcome, time)
-select * from unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $4::int[], $5::text[], $6::timestamptz[])
+insert into projections.annual_v2_outcome (case_id, version, recorded_time, child, outcome, time, located)
+select * from unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $4::int[], $5::text[], $6::timestamptz[],
+    $7::boolean[])
 on conflict do nothing
 
 -- worrying: a case was worrying; the earliest moment is kept

@@ -125,6 +125,8 @@ def _figures(
     for name, (part, whole) in QUOTIENTS.items():
         figures[name] = quotient(_whole(counted[part]), _whole(counted[whole]))
     for name, breakdown in BREAKDOWNS.items():
+        if not breakdown.keys and not broken_down[name]:
+            figures[name] = {}
         whole_number = _whole(counted[breakdown.whole]) if breakdown.whole else None
         for key, n in _by_key(breakdown, broken_down[name]):
             figures[f"{name}.{key}"] = n if whole_number is None else quotient(_whole(n), whole_number)

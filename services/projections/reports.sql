@@ -74,15 +74,30 @@ episodes as (
 children as (
     select distinct on (kind, child_id) * from people where handled and kind <> 'runaway'
     order by kind, child_id, opened_at desc, case_id),
-reopened as (select case_id, max(version) as version from moments where what = 'reopened' group by case_id),
--- What became of each child of each case, since it was last reopened; `in_year`: the news came in the year.
+-- When a case is reopened, the news of its children is void; a child that was located stays so, unless all of them were:
+-- then the search is for all again. Nobody is located twice in between, so their number tells whether all were.
+located as (select * from projections.annual_outcome where located and recorded_time <= $3),
+reopenings as (
+    select m.case_id, m.version,
+        (select count(*) from located l where l.case_id = m.case_id and l.version < m.version)
+        % (select greatest(count(*), 1) from told t where t.case_id = m.case_id) = 0 as for_all
+    from moments m where m.what = 'reopened'),
+voided as (
+    select r.case_id, t.child, max(r.version) as version
+    from reopenings r join told t using (case_id)
+    where r.for_all or not exists (
+        select from located l where l.case_id = r.case_id and l.child = t.child and l.version < r.version
+          and l.version > coalesce((select max(a.version) from reopenings a
+              where a.case_id = r.case_id and a.for_all and a.version < r.version), 0))
+    group by r.case_id, t.child),
+-- What became of each child of each case; `in_year`: the first news of it came in the year.
 outcomes as (
     select p.*, f.outcome, f.time >= $1 and f.time < $2 as in_year,
         (extract(epoch from f.time - p.opened_at) / 3600)::double precision as hours
     from people p join (
         select o.case_id, o.child, (array_agg(o.outcome order by o.version desc))[1] as outcome, min(o.time) as time
-        from projections.annual_outcome o left join reopened a using (case_id)
-        where o.recorded_time <= $3 and o.version > coalesce(a.version, 0)
+        from projections.annual_outcome o left join voided v using (case_id, child)
+        where o.recorded_time <= $3 and o.version > coalesce(v.version, 0)
         group by o.case_id, o.child) f using (case_id, child)),
 campaigns as (
     select coalesce(r.root, c.case_id) as case_id, c.campaign_id, c.kind, c.time

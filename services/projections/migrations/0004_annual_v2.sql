@@ -23,9 +23,9 @@ alter table projections.annual_v2_nature
 alter table projections.annual_v1_child rename to annual_v2_child;
 alter table projections.annual_v2_child add column nationality text;
 
--- `time` is when the child was found, where that was told, else when the outcome was.
+-- `time` is when the child was found, where that was told (`located`), else when the outcome was.
 alter table projections.annual_v1_outcome rename to annual_v2_outcome;
-alter table projections.annual_v2_outcome add column time timestamptz not null;
+alter table projections.annual_v2_outcome add column time timestamptz not null, add column located boolean not null;
 
 alter table projections.annual_v1_worrying rename to annual_v2_worrying;
 alter table projections.annual_v1_campaign rename to annual_v2_campaign;
