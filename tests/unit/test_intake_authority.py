@@ -11,6 +11,7 @@ from uuid import uuid4
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from intake_world import World
 from pydantic import ValidationError
 
 from schemas.base import Sealed
@@ -113,3 +114,18 @@ def test_a_policy_cannot_do_without_the_magistrate():
             Policy.model_validate(whole | {"kinds": kinds})
     child_alert: KindPolicy = load_policy().kinds[CampaignKind.CHILD_ALERT]
     assert (child_alert.hours, child_alert.extensions, child_alert.max_hours) == (6, 3, 24)
+
+
+def test_a_refusal_that_counts_for_nothing_darkens_nothing():
+    """A waived parent, who may be the abductor, takes nothing down; the waiver taken back does, as any refusal."""
+    for answers in (["refused"], []):
+        world = World().open()
+        lit = world.request("public", ["police", "child_focus"])
+        world.decide(lit, "public_prosecutor", waives=["parents"], reason="x")
+        world.release(lit)
+        for decision in answers:
+            world.decide(lit, "parents", decision)
+        world.decide(lit, "magistrate")
+        assert world.active() == [lit]
+        world.decide(lit, "public_prosecutor")
+        assert (world.active(), world.campaign(lit).end_reason) == ([], "consent_withdrawn")

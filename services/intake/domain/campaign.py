@@ -31,7 +31,7 @@ class Consent:
     party: Party
     decision: Decision
     at: datetime
-    given_by: SealedAt
+    given_by: SealedAt | None
     reference: SealedAt | None
     waives: tuple[Party, ...]
     reason: SealedAt | None = None

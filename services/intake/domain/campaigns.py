@@ -1,6 +1,7 @@
 """Decisions about campaigns: request, consent, release, update, extend, end."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -14,9 +15,18 @@ from schemas.events import (
     ConsentRecorded,
     Media,
 )
-from schemas.vocabulary import CampaignKind, Decision, EndReason, Language, Origin
+from schemas.vocabulary import CampaignKind, EndReason, Language, Origin
 from services.intake.domain.appeal import LANGUAGES, Known, Words, checked_areas, persons, words
-from services.intake.domain.campaign import Authority, Campaign, is_active, is_over, is_showing
+from services.intake.domain.campaign import (
+    Authority,
+    Campaign,
+    Consent,
+    is_active,
+    is_over,
+    is_showing,
+    missing_consents,
+    refusing,
+)
 from services.intake.domain.case import Case, Child
 from services.intake.domain.drafts import Draft, Secret
 from services.intake.domain.errors import ContentError, NotAllowedError, StateRuleError
@@ -124,10 +134,17 @@ def _consent(campaign: Campaign, command: GiveConsent, policy: KindPolicy, field
 
 
 def decide_consent(campaign: Campaign, command: GiveConsent, known: Known) -> list[Draft]:
-    """Records a party's decision; a refusal after the release ends the campaign."""
+    """Records a party's decision; what takes the authority of a released campaign away ends it.
+
+    A refusal does, unless another party does without that one; so does taking back such a waiver.
+    """
     _going_on(campaign)
-    recorded = _consent(campaign, command, known.policy.kinds[campaign.shown.kind], "")
-    if is_active(campaign) and command.decision is Decision.REFUSED:
+    policy = known.policy.kinds[campaign.shown.kind]
+    recorded = _consent(campaign, command, policy, "")
+    said = Consent(command.party, command.decision, command.at, None, None, tuple(command.waives))
+    after = replace(campaign, consents={**campaign.consents, command.party: said})
+    lacking = set(missing_consents(after, policy)) - set(missing_consents(campaign, policy))
+    if is_active(campaign) and (refusing(after, policy) or lacking):
         return [recorded, ended(campaign, EndReason.CONSENT_WITHDRAWN)]
     return [recorded]
 
