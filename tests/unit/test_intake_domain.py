@@ -271,21 +271,19 @@ def test_four_eyes_and_roles():
 
 
 def test_a_child_alert_lasts_24_hours_at_most():
-    """Six hours at a time, three extensions."""
+    """Six hours at a time, three extensions however short, a day in all."""
     world = World().open()
     campaign = world.release(world.request("child_alert"))
     assert world.campaign(campaign).shown.expires_at == START + timedelta(hours=6)
     for hours in (12, 18, 24):
-        command = ExtendCampaign(expires_at=START + timedelta(hours=hours))
-        drafts = campaigns.decide_extend(world.campaign(campaign), world.file.case, command, world.known())
-        world.record(drafts)
-    with pytest.raises(StateRuleError):
-        campaigns.decide_extend(
-            world.campaign(campaign),
-            world.file.case,
-            ExtendCampaign(expires_at=START + timedelta(hours=25)),
-            world.known(),
-        )
+        world.extend(campaign, hours)
+    short = world.release(world.request("child_alert"))
+    for hours in (7, 8, 9):
+        world.extend(short, hours)
+    for one, hours in ((campaign, 25), (short, 10)):
+        with pytest.raises(StateRuleError) as refused:
+            world.extend(one, hours)
+        assert refused.value.rule == "extensions-used"
 
 
 def test_the_whole_duration_is_bounded_too():
