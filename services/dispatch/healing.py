@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-import asyncpg
 import structlog
 
 from schemas.events import AssessmentChanged, CampaignEnded
@@ -26,9 +25,10 @@ async def heal(publisher: Publisher, findings: Sequence[Finding]) -> list[Findin
     for finding in findings:
         try:
             healed = await _heal(publisher, finding)
-        except (asyncpg.PostgresError, OSError) as error:
-            # The others must still be paged, and this one too.
-            log.warning("not healed", rule=finding.rule, error_class=type(error).__name__)
+        except (
+            Exception
+        ) as error:  # whatever it is, the others must still be healed and paged, and this one too
+            log.exception("not healed", rule=finding.rule, exc_info=error)
             left.append(finding)
         else:
             if healed:

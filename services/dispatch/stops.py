@@ -3,6 +3,7 @@
 import asyncio
 from contextlib import suppress
 from datetime import timedelta
+from typing import Any
 
 import asyncpg
 import structlog
@@ -44,11 +45,18 @@ async def darken(publisher: Publisher, within: timedelta) -> int:
     )
     withdrawn = 0
     for row in rows:
-        stop = stops[row["stop_kind"], row["stop_id"]]
-        cause, reason = await _cause(publisher, stop)
-        done = await withdraw(publisher, alert_of(row), cause, stop.event_id, reason)
-        withdrawn += done is not None
+        try:
+            withdrawn += await _darken(publisher, row, stops[row["stop_kind"], row["stop_id"]])
+        except (
+            Exception
+        ) as error:  # whatever is wrong with this one, the others must go dark; the auditor pages
+            log.exception("not withdrawn", alert_id=str(row["alert_id"]), exc_info=error)
     return withdrawn
+
+
+async def _darken(publisher: Publisher, row: Any, stop: Stop) -> bool:
+    cause, reason = await _cause(publisher, stop)
+    return await withdraw(publisher, alert_of(row), cause, stop.event_id, reason) is not None
 
 
 async def _cause(publisher: Publisher, stop: Stop) -> tuple[Cause, str]:

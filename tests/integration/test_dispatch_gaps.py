@@ -9,6 +9,9 @@ from dispatch_http import become_active, client_of
 
 from schemas.events import EventData
 from schemas.vocabulary import Criterion
+from services.dispatch.auditor import audit
+from services.dispatch.campaigns import campaign_alert
+from services.dispatch.healing import heal
 from services.dispatch.stops import darken
 from services.eventlog.store import campaign_stream
 from services.kernel.paging import page
@@ -123,3 +126,23 @@ async def test_smaller_area_takes_back_what_is_lit_there(call, ground):
     assert len(await ground.deliveries(recipient_id=UUID(late["partner_id"]))) == 1
     await ground.end()
     assert await darken(ground.publisher, timedelta(hours=1)) == 1
+
+
+async def test_alert_that_cannot_be_withdrawn_keeps_no_other_lit(pool, vault, settings):
+    """Its tables are damaged: the stop loop and the auditor go on with the others, and a person is left to be paged."""
+    await add_recipient(pool)
+    two = [Ground(pool, vault, settings) for _ in range(2)]
+    for one in two:
+        await one.release()
+        await one.replay()
+    broken, sound = sorted(campaign_alert(one.campaign) for one in two)
+    await pool.execute("update dispatch.alert set head_revision = 0 where alert_id = $1", broken)
+    for one in two:
+        await one.end()
+    assert await darken(two[0].publisher, timedelta(hours=1)) == 1
+    lit = "select alert_id from dispatch.alert where not withdrawn"
+    assert [row["alert_id"] for row in await pool.fetch(lit)] == [broken]
+    await pool.execute("update eventlog.stop set stopped_at = stopped_at - interval '1 minute'")
+    left = await heal(two[0].publisher, await audit(pool, timedelta(0)))
+    assert ("stopped", broken) in {(one.rule, one.alert_id) for one in left}
+    assert sound not in {one.alert_id for one in left}
