@@ -13,6 +13,9 @@ from services.dispatch.desk import DispatchDeps
 from services.kernel.postgres import queries
 from services.kernel.problems import InvalidError, NotFoundError
 
+ATTEMPTS = 50
+"""Attempts that are shown of a delivery, the newest ones: a withdrawal is tried for ever."""
+
 _SQL = queries("services.dispatch")
 
 
@@ -37,7 +40,14 @@ async def listed(
     """Deliveries, newest first; `wanted` may name alert, recipient and state."""
     moment, last = _opened(cursor) if cursor else (None, None)
     rows = await deps.pool.fetch(
-        _SQL["deliveries"], wanted["alert"], wanted["recipient"], wanted["state"], moment, last, limit + 1
+        _SQL["deliveries"],
+        wanted["alert"],
+        wanted["recipient"],
+        wanted["state"],
+        moment,
+        last,
+        limit + 1,
+        ATTEMPTS,
     )
     shown = rows[:limit]
     return {
@@ -61,6 +71,7 @@ def _shown(row: Mapping[str, Any]) -> dict[str, Any]:
         **{name: row[name] for name in plain},
         "recipient": row["recipient_id"],
         "attempts": orjson.loads(row["tries"]),
+        "attempt_count": row["attempts"],
     }
 
 

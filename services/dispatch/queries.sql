@@ -241,10 +241,11 @@ order by revision
 -- delivery_counts: how far an alert has come
 select revision, state, count(*) as count from dispatch.delivery where alert_id = $1 group by 1, 2 order by 1, 2
 
--- deliveries: what went where, newest first
+-- deliveries: what went where, newest first, with the newest attempts ($7 at most) at each
 select d.*, coalesce((select jsonb_agg(jsonb_build_object('at', t.started_at, 'status', t.status,
     'error_class', t.error_class, 'took_ms', round(extract(epoch from t.ended_at - t.started_at) * 1000))
-    order by t.attempt_id) from dispatch.attempt t where t.delivery_id = d.delivery_id),
+    order by t.attempt_id) from (select * from dispatch.attempt where delivery_id = d.delivery_id
+                               order by attempt_id desc limit $7) t),
     '[]') as tries
 from dispatch.delivery d
 where ($1::uuid is null or d.alert_id = $1) and ($2::uuid is null or d.recipient_id = $2)

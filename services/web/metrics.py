@@ -58,7 +58,12 @@ def families(rows: Rows, watch: Watch) -> Iterator[Metric]:
         "zoeklicht_relay_lag_events", "Events that Kafka does not have yet", value=log["relay_lag"]
     )
     yield GaugeMetricFamily("zoeklicht_pages_open", "Pages nobody acknowledged", value=log["pages_open"])
-    yield _gauge("zoeklicht_deliveries", "Deliveries by state", ["state"], rows["deliveries"])
+    yield _gauge(
+        "zoeklicht_deliveries",
+        "Deliveries of the last 24 h by state; of those that are pending, all",
+        ["state"],
+        rows["deliveries"],
+    )
     yield _gauge(
         "zoeklicht_service_ready",
         "1 when a process of the service is alive and ready",

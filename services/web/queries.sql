@@ -6,8 +6,9 @@ select (select count(*) from eventlog.events) as events,
                union all select 0, '0'::xid8, 0 order by 1 desc, 2 desc, 3 desc limit 1)) as relay_lag,
        (select count(*) from kernel.page where acknowledged_at is null and closed_at is null) as pages_open
 
--- deliveries: how many deliveries are in which state
-select state, count(*) as value from dispatch.delivery group by state order by state
+-- deliveries: how many deliveries of the last day are in which state, and how many wait, however old
+select state, count(*) as value from dispatch.delivery
+where state = 'pending' or created_at > now() - interval '1 day' group by state order by state
 
 -- heartbeats: how old the youngest heartbeat of each service is
 select service, extract(epoch from clock_timestamp() - max(beat_at)) as value

@@ -279,3 +279,17 @@ async def test_delivery_log_shows_attempts_and_no_content(call, ground, partner)
         text = (await call("GET", path)).body.decode()
         for secret in (NAME, "sealed head", "whsec_", "red coat", partner["token"]):
             assert secret not in text
+
+
+async def test_delivery_log_stays_small_however_often_was_tried(call, ground, partner):
+    """A withdrawal is tried for ever: the newest attempts are shown, the others counted."""
+    recipient = UUID(partner["partner_id"])
+    await lit(ground, recipient)
+    await ground.pool.execute(
+        "insert into dispatch.attempt (delivery_id, fence, owner, status)"
+        " select delivery_id, n, 'w', 400 + n from dispatch.delivery, generate_series(1, 70) n"
+    )
+    await ground.pool.execute("update dispatch.delivery set attempts = 71")
+    [shown] = (await call("GET", f"/v1/deliveries?recipient={recipient}")).json["items"]
+    assert [one["status"] for one in shown["attempts"]] == list(range(421, 471))
+    assert shown["attempt_count"] == 71

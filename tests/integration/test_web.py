@@ -6,6 +6,7 @@ import re
 from contextlib import AsyncExitStack
 
 import pytest
+from sender_ground import Ground
 from web_ground import listening, until
 
 from services.kernel.auth import Role, adopt_token
@@ -105,6 +106,20 @@ async def test_metrics_tell_figures_and_no_names(settings, pool):
     assert 'zoeklicht_heartbeat_age_seconds{service="relay"}' in text
     assert "zoeklicht_criteria_parked_cases 0.0" in text
     assert "Voorbeeld" not in text
+
+
+async def test_metrics_count_what_waits_and_the_last_day_not_all_years(settings, pool, vault):
+    """An old delivery counts only while it waits: it is read with every scrape."""
+    ground = Ground(pool, vault, settings)
+    alert = await ground.alert([await ground.recipient("http://127.0.0.1:1/hook")])
+    await ground.revise(alert, "updated")
+    await ground.revise(alert, "withdrawn")
+    age = "update dispatch.delivery set created_at = created_at - interval '2 days' where revision = any($1)"
+    await pool.execute(age, [1, 3])
+    async with listening(settings, pool) as site, site.client.get("/metrics") as answer:
+        text = await answer.text()
+    assert 'zoeklicht_deliveries{state="pending"} 1.0' in text
+    assert 'zoeklicht_deliveries{state="superseded"} 1.0' in text
 
 
 async def test_metrics_show_the_supervisors_restarts(settings, pool, tmp_path, monkeypatch):
