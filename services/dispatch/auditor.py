@@ -15,6 +15,8 @@ SETTLED = timedelta(seconds=30)
 """The event store is compared once events are so old: before, they may be on their way."""
 WINDOW = 200_000
 """Events that the regular audit looks back; `verify` looks at all."""
+TOUCHED = timedelta(days=2)
+"""What is not lit and was last tried longer ago is proved again by `verify` alone: nothing happens to it any more."""
 _NAMED = 5
 
 _SQL = queries("services.dispatch", "sender.sql")
@@ -47,11 +49,12 @@ RULES = {
     "standby_missing": "a case is worrying and nobody stands by; see whether dispatch runs, and call the unit",
     "standby_left": "a standby outlasts the worry or the case; see whether dispatch runs, and call the unit",
     "stopped": "an alert must be dark and is not withdrawn; see whether dispatch runs, and call the partners",
+    "unreconciled": "a partner was paused or changed, and what it shows has not followed; see dispatch, and call it",
 }
 
 
 async def audit(pool: Pool, linger: timedelta, window: int | None = WINDOW) -> list[Finding]:
-    """Every broken promise. `window`: how many of the newest events are compared (None: all).
+    """Every broken promise. `window`: how many of the newest events are compared (None: all, and whatever is at rest).
 
     `linger`: how long a standby stays once its case is no longer worrying, as ZOEKLICHT_STANDBY_LINGER_S says.
     """
@@ -60,12 +63,13 @@ async def audit(pool: Pool, linger: timedelta, window: int | None = WINDOW) -> l
         connection.transaction(isolation="repeatable_read", readonly=True),
     ):
         after = 0 if window is None else await connection.fetchval(_SQL["audit_window"], window)
+        touched = None if window is None else TOUCHED
         checks: list[tuple[str, str, tuple[Any, ...]]] = [
             ("forgotten", "audit_forgotten", (OVERDUE,)),
             ("overtaken", "audit_overtaken", ()),
             ("lease", "audit_leases", (LEASE_LONG_PAST,)),
-            ("order", "audit_order", ()),
-            ("withdrawal_missing", "audit_lanes", ()),
+            ("order", "audit_order", (touched,)),
+            ("withdrawal_missing", "audit_lanes", (touched,)),
             ("head", "audit_revisions", ()),
             ("released", "audit_released", (after, SETTLED)),
             ("ended", "audit_ended", (after, SETTLED)),
@@ -73,6 +77,7 @@ async def audit(pool: Pool, linger: timedelta, window: int | None = WINDOW) -> l
             ("standby_missing", "audit_standby_missing", (after, SETTLED)),
             ("standby_left", "audit_standby_left", (after, SETTLED, linger)),
             ("stopped", "audit_stopped", (SETTLED,)),
+            ("unreconciled", "audit_unreconciled", (OVERDUE,)),
         ]
         findings = []
         for rule, query, arguments in checks:

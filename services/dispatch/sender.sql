@@ -263,17 +263,36 @@ select l.alert_id, l.recipient_id from dispatch.lane l
 where l.owner is not null and l.lease_until < clock_timestamp() - $1::interval
   and l.due_at < clock_timestamp() - $1::interval
 
--- audit_order: lanes in which the last revision that was accepted is not the highest that was
+-- audit_order: lanes in which the last revision that was accepted is not the highest that was; of alerts that are lit or
+-- had an attempt so lately (null: of all)
+with looked as materialized (
+    select alert_id from dispatch.alert where not withdrawn or $1::interval is null
+    union
+    select alert_id from dispatch.alert_revision where content = 'withdrawn' and created_at > now() - $1
+    union
+    select n.alert_id from dispatch.attempt m join dispatch.delivery n using (delivery_id)
+    where m.started_at > now() - $1
+)
 select a.alert_id, a.recipient_id from (
     select d.alert_id, d.recipient_id, max(d.revision) as highest,
            (array_agg(d.revision order by t.ended_at desc, d.revision desc))[1] as last
-    from dispatch.delivery d join dispatch.attempt t using (delivery_id)
+    from looked join dispatch.delivery d using (alert_id) join dispatch.attempt t using (delivery_id)
     where t.status between 200 and 299
     group by 1, 2 having max(d.revision) > min(d.revision)) a
 where a.last < a.highest
 
--- audit_lanes: withdrawn alerts with a recipient that had an attempt of an older revision and has no withdrawal
-select d.alert_id, d.recipient_id from dispatch.delivery d join dispatch.alert a using (alert_id)
+-- audit_lanes: withdrawn alerts with a recipient that had an attempt of an older revision and has no withdrawal; of
+-- those that were withdrawn or had an attempt so lately (null: of all)
+with looked as materialized (
+    select alert_id from dispatch.alert where not withdrawn or $1::interval is null
+    union
+    select alert_id from dispatch.alert_revision where content = 'withdrawn' and created_at > now() - $1
+    union
+    select n.alert_id from dispatch.attempt m join dispatch.delivery n using (delivery_id)
+    where m.started_at > now() - $1
+)
+select d.alert_id, d.recipient_id
+from looked join dispatch.delivery d using (alert_id) join dispatch.alert a using (alert_id)
 where a.withdrawn and d.attempts > 0
 group by 1, 2
 having not exists (select 1 from dispatch.delivery w where w.alert_id = d.alert_id
@@ -286,6 +305,9 @@ left join lateral (select r.revision, r.content from dispatch.alert_revision r w
 where r.revision is distinct from a.head_revision
    or (a.withdrawn and not exists (select 1 from dispatch.alert_revision w
                                    where w.alert_id = a.alert_id and w.content = 'withdrawn'))
+
+-- audit_unreconciled: recipients that were changed, and what they show has not followed
+select recipient_id from dispatch.recipient where reconcile_at < clock_timestamp() - $1::interval
 
 -- audit_released: campaigns that were released in the event store, and have no alert
 select e.stream, e.subject from eventlog.events e

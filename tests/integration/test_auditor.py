@@ -102,6 +102,29 @@ async def test_older_revision_accepted_after_a_newer_is_found(ground, pool):
     assert await rules(pool) == []
 
 
+async def test_what_is_over_and_at_rest_is_proved_again_by_verify_alone(ground, pool):
+    """Every minute it looks at what is lit or was tried in the last two days; `verify` at everything that is kept."""
+    alert = await ground.alert([await ground.recipient("http://127.0.0.1:1/hook")])
+    await ground.revise(alert, "withdrawn")
+    await pool.execute("update dispatch.delivery set state = 'delivered' where state = 'pending'")
+    await pool.execute(
+        "insert into dispatch.attempt (delivery_id, fence, owner, status, started_at, ended_at)"
+        " select delivery_id, 1, 'x', 200, now() - interval '3 days', now() - make_interval(days => 3, secs => revision)"
+        " from dispatch.delivery"
+    )
+    assert await rules(pool) == ["order"]
+    await pool.execute("update dispatch.alert_revision set created_at = now() - interval '3 days'")
+    assert await rules(pool) == []
+    assert [finding.rule for finding in await verify(pool, LINGER)] == ["order"]
+    await pool.execute(
+        "update dispatch.attempt set started_at = now() - interval '1 day' where attempt_id = 1"
+    )
+    assert await rules(pool) == ["order"]
+    await pool.execute("update dispatch.attempt set started_at = now() - interval '3 days'")
+    await pool.execute("update dispatch.alert set withdrawn = false, head_revision = 2")
+    assert "order" in await rules(pool)
+
+
 async def test_older_revision_that_still_waits_is_found(ground, pool):
     """A revision must not wait beside a newer one."""
     alert = await ground.alert([await ground.recipient("http://127.0.0.1:1/hook")])

@@ -125,3 +125,15 @@ async def test_vault_that_is_away_leaves_the_to_do_and_the_answer(call, lit, vau
 
 async def _nothing():
     pass
+
+
+async def test_change_that_is_not_followed_is_found(lit, pool, vault, settings):
+    """A paused partner that goes on showing an alert is a broken promise that the auditor tells a person."""
+    deps, one = DispatchDeps(pool, vault, settings), UUID(lit.partner["partner_id"])
+    await in_transaction(pool, lambda c: change(deps, c, one, ChangePartner(paused=True)))
+    assert await auditor.audit(pool, timedelta(minutes=15)) == []
+    await pool.execute("update dispatch.recipient set reconcile_at = reconcile_at - interval '3 minutes'")
+    [finding] = await auditor.audit(pool, timedelta(minutes=15))
+    assert (finding.rule, finding.recipient_id) == ("unreconciled", one)
+    assert await reconcile_all(lit.ground.publisher)
+    assert await auditor.audit(pool, timedelta(minutes=15)) == []
