@@ -77,6 +77,10 @@ async def _locked(connection: Connection, heads: Sequence[Mapping[str, Any]]) ->
 
 async def _again(connection: Connection, head: Mapping[str, Any], alerts: Mapping[UUID, Any]) -> None:
     row = await connection.fetchrow(_SQL["delivery_head"], head["delivery_id"])
+    if row is None:
+        raise ConflictError(
+            "alert-over", "this alert was over long ago and is deleted by now: nothing is sent again"
+        )
     withdrawal = row["content"] == "withdrawn"
     if row["revision"] != row["head"]:
         raise ConflictError(

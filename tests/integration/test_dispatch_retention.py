@@ -1,20 +1,23 @@
 """What is over is deleted after its time, and never comes back, whatever is replayed."""
 
+import asyncio
 from datetime import timedelta
 from uuid import UUID, uuid4
 
 import pytest
 from dispatch_ground import Ground, add_recipient, snapshot
 from dispatch_http import PARTNER, become_active, client_of
+from sender_ground import until
 
 from services.dispatch.auditor import verify
 from services.dispatch.desk import DispatchDeps
 from services.dispatch.health import health
 from services.dispatch.lanes import page_late_withdrawals, sweep
 from services.dispatch.renewals import Renewals
-from services.dispatch.retention import purge
+from services.dispatch.replay import of_alert
+from services.dispatch.retention import _forget, purge
 from services.dispatch.sender import Sender
-from services.kernel.postgres import create_pool, queries
+from services.kernel.postgres import create_pool, in_transaction, queries
 
 KEEP = timedelta(days=400)
 EMPTIED = ("lane", "delivery", "attempt", "receipt", "body")
@@ -219,3 +222,24 @@ insert into dispatch.attempt (delivery_id, fence, owner, started_at, ended_at, s
 select delivery_id, 1, 'w', clock_timestamp() - interval '9 days', clock_timestamp() - interval '9 days', 200
 from deliveries
 """
+
+
+async def test_replay_that_waited_for_the_purge_is_refused(ground):
+    """What it was to send again is deleted by the time that it has the lanes: that is an answer, no error of ours."""
+    await over(ground)
+    await age(ground, 401)
+    alert = await ground.pool.fetchval("select alert_id from dispatch.alert")
+    async with ground.pool.acquire() as connection:
+        purging = connection.transaction()
+        await purging.start()
+        await _forget(alert, connection)
+        replaying = asyncio.create_task(in_transaction(ground.pool, lambda c: of_alert(c, alert)))
+
+        async def waits():
+            return await ground.pool.fetchval("select count(*) from pg_locks where not granted")
+
+        await until(waits)
+        await purging.commit()
+        status, answer = await replaying
+    assert (status, answer["replayed"]) == (202, [])
+    assert {one["rule"] for one in answer["skipped"]} == {"alert-over"}
