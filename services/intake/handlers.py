@@ -36,7 +36,7 @@ from services.intake import store
 from services.intake.domain import facts
 from services.intake.domain.appeal import Known, Signed
 from services.intake.domain.campaign import Campaign, is_showing
-from services.intake.domain.drafts import Draft
+from services.intake.domain.drafts import Draft, SealedAt
 from services.intake.domain.errors import IntakeError
 from services.intake.domain.identity import identity_of
 from services.intake.domain.media import Gallery
@@ -272,7 +272,8 @@ async def add_fact(deps: IntakeDeps, ask: Ask, case_id: UUID, fact: Fact) -> Ans
         known = await known_of(connection, deps, files, ask.principal)
         campaigns_of_case = list(file.campaigns.values())
         if isinstance(fact, MergeCase):
-            known = replace(known, signed=await _signed(deps, campaigns_of_case))
+            signed, notes = await _signed(deps, campaigns_of_case), await _notes(deps, file)
+            known = replace(known, signed=signed, notes=notes)
             theirs = list(files[-1].campaigns.values())
             drafts = decide_merge(file.case, campaigns_of_case, files[-1].case, theirs, known)
         else:
@@ -303,6 +304,13 @@ async def _signed(deps: IntakeDeps, of_case: Iterable[Campaign]) -> dict[tuple[U
     names = {at.sealed.key for parts in sealed.values() for at in parts.values()}
     keys = await deps.vault.find(sorted(names)) if names else {}
     return {whose: {name: at.opened(keys) for name, at in parts.items()} for whose, parts in sealed.items()}
+
+
+async def _notes(deps: IntakeDeps, file: File) -> dict[SealedAt, str]:
+    """The notes of the circumstances of a case, opened: what was said about a child goes with it."""
+    sealed = [told.note for told in file.case.told if told.note is not None]
+    keys = await deps.vault.find(sorted({at.sealed.key for at in sealed})) if sealed else {}
+    return {at: at.opened(keys) for at in sealed}
 
 
 # ── search and counters ─────────────────────────────────────────────────────────────────────────────────────

@@ -4,7 +4,7 @@ History is not judged by the rules of today's work: a closed case takes facts, c
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
@@ -109,7 +109,10 @@ class Batch:
                 return [Draft(campaign.stream, CampaignEnded, fields)]
             case MergeCase():
                 other = self.files[line.body.case_id]
-                known = self._known(line, [file, other])
+                notes = [told.note for told in file.case.told if told.note is not None]
+                known = replace(
+                    self._known(line, [file, other]), notes={at: at.opened(self.keys) for at in notes}
+                )
                 ours, theirs = list(file.campaigns.values()), list(other.campaigns.values())
                 return decide_merge(file.case, ours, other.case, theirs, known)
             case _:

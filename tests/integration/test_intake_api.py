@@ -238,8 +238,10 @@ async def test_ages_follow_corrections(api):
 
 
 async def test_a_merge_moves_the_children_and_leaves_exactly_one_campaign(api):
-    """The duplicate's campaign is dark and goes on in the other case, which gets the children; it takes no facts."""
-    case, other = await api.opened(children=[LOU, NOA]), await api.opened()
+    """Its campaign is dark and goes on in the other case, with the children and what is known; it takes no facts."""
+    told = [CASE["circumstances"][0] | {"child": 1}]
+    case = await api.opened(children=[LOU, NOA], circumstances=told)
+    other = await api.opened(circumstances=[])
     campaign = await api.released(case)
     assert (await api.fact(case, "merged_into", case_id=case)).status == 422
     assert (await api.fact(case, "merged_into", case_id=other)).status == 201
@@ -247,6 +249,7 @@ async def test_a_merge_moves_the_children_and_leaves_exactly_one_campaign(api):
     assert (merged["state"], merged["merged_into"]) == ("closed", other)
     assert [child["given_name"] for child in kept["children"]] == ["Lou", "Noa"]
     assert kept["children"][1]["child_id"] == merged["children"][1]["child_id"]
+    assert [(told["child"], told["note"]) for told in kept["circumstances"]] == [(1, "verzonnen insuline")]
     assert merged["campaigns"][0]["state"] == "ended"
     (going_on,) = kept["campaigns"]
     assert (going_on["active"], going_on["children"]) == (True, [0, 1])

@@ -15,7 +15,7 @@ from schemas.vocabulary import CampaignKind, Language, Party
 from services.geography import AreaError
 from services.geography.drawn import resolved
 from services.intake.domain.case import Case, Child, Identity
-from services.intake.domain.drafts import Secret
+from services.intake.domain.drafts import SealedAt, Secret
 from services.intake.domain.errors import ContentError
 from services.intake.domain.media import Gallery
 from services.intake.domain.policy import Policy, Wording
@@ -32,8 +32,8 @@ Signed = Mapping[str, Any]
 class Known:
     """What a decision may know beside the state: the moment, the rules, who asks, and what was opened for it.
 
-    `identities`: by child; None where the key is destroyed. `texts`: the newest texts of each campaign. `signed`: what
-    is sealed of the consents of campaigns that may go on in another case.
+    `identities`: by child; None where the key is destroyed. `texts`: the newest texts of each campaign. Of what may go
+    on in another case, `signed`: what is sealed of the consents of campaigns, `notes`: those of circumstances.
     """
 
     now: datetime
@@ -44,6 +44,7 @@ class Known:
     identities: Mapping[UUID, Identity | None]
     texts: Mapping[UUID, Words]
     signed: Mapping[tuple[UUID, Party], Signed] = field(default_factory=dict)
+    notes: Mapping[SealedAt, str] = field(default_factory=dict)
     gallery: Gallery = field(default_factory=Gallery)
 
 

@@ -115,6 +115,11 @@ class Case:
             newest[told.criterion, told.child] = told
         return tuple(newest.values())
 
+    def said(self, criterion: Criterion, child: int) -> Told | None:
+        """What counts about a child: the newest about it or about all."""
+        about = (told for told in reversed(self.told) if told.criterion is criterion)
+        return next((told for told in about if told.child in (None, child)), None)
+
     @property
     def since(self) -> datetime | None:
         """When ages are taken: at the disappearance, or at the opening when there is none."""

@@ -2,11 +2,19 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import product
 from typing import Any
 from uuid import UUID
 
-from schemas.events import CampaignRequested, CaseMerged, ChildrenJoined, ConsentRecorded
-from schemas.vocabulary import CampaignKind, EndReason
+from schemas.events import (
+    CampaignRequested,
+    CaseMerged,
+    ChildrenJoined,
+    CircumstanceReported,
+    ConsentRecorded,
+    DetailsCorrected,
+)
+from schemas.vocabulary import Answer, CampaignKind, Criterion, EndReason
 from services.intake.domain.appeal import Known
 from services.intake.domain.campaign import Authority, Campaign, initial_state, is_showing
 from services.intake.domain.campaigns import appeal_of, covered, end_all, released, show
@@ -26,10 +34,11 @@ def decide_merge(
 ) -> list[Draft]:
     """Merges a duplicate into another case. Children that the other one lacks join it; exactly one alert is left.
 
+    What was said about the children goes with them, so that a merge makes nobody less worrying.
     Every campaign of the duplicate ends. What it showed goes on in the other case's campaign of the same kind, or, when
     there is none, in a new one there with the same consents and what is left of the time.
     """
-    _check(case, other)
+    _check(case, other, known)
     moved = _moved(case, other, known)
     joining = [child for child in moved.values() if child.index >= len(other.children)]
     merged = Draft(case.stream, CaseMerged, {"case_id": other.case_id}, ("case", case.case_id))
@@ -38,10 +47,12 @@ def decide_merge(
         records = [_record(child, known) for child in joining]
         drafts.append(Draft(other.stream, ChildrenJoined, {"from_case": case.case_id, "children": records}))
     after = replace(other, children=(*other.children, *joining))
+    drafts += _ages(case, other, moved, known)
+    drafts += _circumstances(case, after, moved, known)
     return [*drafts, *end_all(campaigns, EndReason.OTHER), *_going_on(campaigns, after, theirs, moved, known)]
 
 
-def _check(case: Case, other: Case) -> None:
+def _check(case: Case, other: Case, known: Known) -> None:
     if other.case_id == case.case_id:
         raise ContentError(
             "case_id", "merge-into-itself", "a case is not its own duplicate: name the other case"
@@ -54,6 +65,27 @@ def _check(case: Case, other: Case) -> None:
         raise StateRuleError(
             "other-mode", "an exercise and a real case stay apart: name a case of the same mode"
         )
+    for child in case.children:
+        there = None if child.outcome is None else _twin(child, other, known)
+        if there is not None and there.outcome is None:
+            raise StateRuleError(
+                "news-differs",
+                f"child {child.index} was found, and the other case still searches for it as child {there.index}:"
+                " record there that it was found, then merge",
+            )
+
+
+def _twin(child: Child, other: Case, known: Known) -> Child | None:
+    """The same child in the other case."""
+    identity = known.identities.get(child.child_id)
+    return next(
+        (
+            one
+            for one in other.children
+            if one.child_id == child.child_id or same_person(identity, known.identities.get(one.child_id))
+        ),
+        None,
+    )
 
 
 def _moved(case: Case, other: Case, known: Known) -> Moved:
@@ -61,14 +93,8 @@ def _moved(case: Case, other: Case, known: Known) -> Moved:
     moved: dict[UUID, Child] = {}
     count = len(other.children)
     for child in case.missing:
-        identity = known.identities.get(child.child_id)
-        same = (
-            one
-            for one in other.children
-            if one.child_id == child.child_id or same_person(identity, known.identities.get(one.child_id))
-        )
-        there = next(same, None)
-        if there is None and identity is not None:
+        there = _twin(child, other, known)
+        if there is None and known.identities.get(child.child_id) is not None:
             there = replace(child, index=count)
             count += 1
         if there is not None:
@@ -86,6 +112,43 @@ def _record(child: Child, known: Known) -> dict[str, Any]:
         "gender": child.gender,
         "nationality": child.nationality,
     }
+
+
+def _ages(case: Case, other: Case, moved: Moved, known: Known) -> list[Draft]:
+    """The ages that the other case does not know of its own children."""
+    rows = []
+    for child in case.missing:
+        there, unknown = moved.get(child.child_id), (None, None)
+        if there is None or there not in other.children:
+            continue
+        if (there.age_min, there.age_max) != unknown or (child.age_min, child.age_max) == unknown:
+            continue
+        ours, theirs = known.identities.get(child.child_id), known.identities.get(there.child_id)
+        row: dict[str, Any] = {"child": there.index, "age_min": child.age_min, "age_max": child.age_max}
+        if theirs is not None and ours and "date_of_birth" in ours:
+            whole = theirs | {"date_of_birth": ours["date_of_birth"]}
+            row["identity"] = Secret(key_name("child", there.child_id), whole)
+        rows.append(row)
+    return [Draft(other.stream, DetailsCorrected, {"children": rows})] if rows else []
+
+
+def _circumstances(case: Case, other: Case, moved: Moved, known: Known) -> list[Draft]:
+    """What stands about each child that moves, unless the other case knows as much: a yes outweighs all else."""
+    drafts = []
+    pairs = [(child, moved[child.child_id]) for child in case.missing if child.child_id in moved]
+    for (child, there), criterion in product(pairs, Criterion):
+        ours, theirs = case.said(criterion, child.index), other.said(criterion, there.index)
+        if ours and (theirs is None or (ours.value is Answer.YES and theirs.value is not Answer.YES)):
+            note = known.notes.get(ours.note) if ours.note else None
+            fields = {
+                "criterion": criterion,
+                "value": ours.value,
+                "child": there.index,
+                "note": Secret(key_name("case", other.case_id), note) if note else None,
+                "next_due": ours.next_due,
+            }
+            drafts.append(Draft(other.stream, CircumstanceReported, fields))
+    return drafts
 
 
 def _going_on(

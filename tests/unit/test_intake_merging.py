@@ -1,0 +1,72 @@
+"""A merge loses nothing that was known of the children, and shows nobody who was found."""
+
+from datetime import date
+
+import pytest
+from intake_world import KEYS, START, World
+
+from schemas.vocabulary import Criterion
+from services.intake.domain.errors import StateRuleError
+
+MEDICATION = {"criterion": "medication_dependent", "value": "yes", "next_due": START}
+
+
+def said(world: World) -> set[tuple]:
+    """What counts in a case: criterion, child, value."""
+    return {(told.criterion, told.child, told.value) for told in world.file.case.circumstances}
+
+
+def test_what_was_said_about_a_child_goes_with_it():
+    """Also what was said of all children of the duplicate; what was said of a child that was found stays behind."""
+    source, target = World().open({"given_name": "Ander"}, {}), World().open({}, {"given_name": "Ander"})
+    source.fact("circumstance_reported", **MEDICATION, child=0)
+    source.fact("circumstance_reported", criterion="out_of_character", value="no")
+    source.fact("circumstance_reported", criterion="under_13", value="yes", child=1)
+    target.fact("child_located", child=0, outcome="returned", at=START)
+    source.fact("child_located", child=1, outcome="returned", at=START)
+    source.merge(target)
+    assert said(target) == {("medication_dependent", 1, "yes"), ("out_of_character", 1, "no")}
+    assert {told.next_due for told in target.file.case.told} == {START, None}
+    newcomer, empty = World().open({"given_name": "Derde"}), World().open({})
+    newcomer.fact("circumstance_reported", **MEDICATION)
+    newcomer.merge(empty)
+    assert said(empty) == {("medication_dependent", 1, "yes")}
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "left"),
+    [("yes", "no", "yes"), ("no", "yes", "yes"), ("yes", "yes", "yes"), ("unknown", "no", "no")],
+)
+def test_where_two_reports_differ_a_yes_counts(ours, theirs, left):
+    """Else what the other case knows stays, and is not said twice."""
+    source, target = World().open({}), World().open({})
+    source.fact("circumstance_reported", criterion="under_13", value=ours, child=0)
+    target.fact("circumstance_reported", criterion="under_13", value=theirs)
+    source.merge(target)
+    assert target.file.case.said(Criterion.UNDER_13, 0).value == left
+    assert len(target.file.case.told) == (2 if left != theirs else 1)
+
+
+def test_a_child_that_was_found_is_not_searched_for_in_the_other_case():
+    """The merge waits until the other case has the news too, and its displays are dark."""
+    source, target = World().open({}, {"given_name": "Ander"}), World().open({}, {})
+    target.release(target.request())
+    source.fact("child_located", child=0, outcome="returned", at=START)
+    with pytest.raises(StateRuleError) as refused:
+        source.merge(target)
+    assert refused.value.rule == "news-differs"
+    target.fact("child_located", child=0, outcome="returned", at=START)
+    source.merge(target)
+    assert [child.index for child in target.file.case.missing] == [1, 2]
+
+
+def test_an_age_that_only_the_duplicate_knows_is_known_in_the_other_case():
+    """With the birth date; an age that is known there already stays as it is."""
+    source, target = World().open({"date_of_birth": date(2020, 6, 1)}), World().open({})
+    source.merge(target)
+    (child,) = target.file.case.children
+    assert (child.age_min, child.age_max) == (0, 0)
+    assert child.identity.opened(KEYS)["date_of_birth"] == "2020-06-01"
+    source = World().open({"age_estimate": {"min": 14, "max": 16}})
+    source.merge(target)
+    assert (target.latest, target.file.case.children) == ([], (child,))
