@@ -4,7 +4,7 @@ ARGS ?=
 MINUTES ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast test-long check chaos bench bench-delivery bench-criteria lock schemas clean
+.PHONY: help run test test-fast test-long check chaos bench bench-delivery bench-criteria lock schemas annual-report clean
 
 help:  ## Says what each target does
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -54,6 +54,9 @@ bench-delivery: .venv/.dev  ## Measure the delivery engine; ARGS="--only catchup
 
 schemas: .venv/.dev  ## Write JSON Schemas and AsyncAPI from the models
 	@$(BIN)/python -m schemas.generate
+
+annual-report: .venv/.dev  ## Write docs/annual-report-2021.md: the history imported and reported by the commands
+	@$(BIN)/python tests/data/annual_document.py
 
 lock: .venv/.dev  ## Renew the locks (hashes, no addresses)
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header pyproject.toml -o requirements.lock

@@ -6,7 +6,7 @@ import itertools
 import os
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -113,9 +113,8 @@ async def _drop(url: str, *names: str) -> None:
         await connection.close()
 
 
-@pytest.fixture
-async def settings(postgres_url: str, templates: tuple[str, str]) -> AsyncIterator[Settings]:
-    """Settings of an installation with databases of its own; Kafka is away."""
+@asynccontextmanager
+async def _installation(postgres_url: str, templates: tuple[str, str]) -> AsyncIterator[Settings]:
     number = next(_numbers)
     main, vault = f"zl_{_run}_{number}", f"zl_{_run}_{number}_vault"
     await _create(postgres_url, main, templates[0])
@@ -133,12 +132,32 @@ async def settings(postgres_url: str, templates: tuple[str, str]) -> AsyncIterat
     await _drop(postgres_url, main, vault)
 
 
-@pytest.fixture
-async def settings_with_kafka(settings: Settings, kafka: str) -> Settings:
-    """The same, with topics of its own on the real Kafka."""
+async def _with_kafka(settings: Settings, kafka: str) -> Settings:
     joined = settings.model_copy(update={"kafka_bootstrap_servers": kafka})
     await create_topics(joined, TOPICS)
     return joined
+
+
+@pytest.fixture
+async def settings(postgres_url: str, templates: tuple[str, str]) -> AsyncIterator[Settings]:
+    """Settings of an installation with databases of its own; Kafka is away."""
+    async with _installation(postgres_url, templates) as installed:
+        yield installed
+
+
+@pytest.fixture
+async def settings_with_kafka(settings: Settings, kafka: str) -> Settings:
+    """The same, with topics of its own on the real Kafka."""
+    return await _with_kafka(settings, kafka)
+
+
+@pytest.fixture(scope="module")
+async def shared_settings(
+    postgres_url: str, templates: tuple[str, str], kafka: str
+) -> AsyncIterator[Settings]:
+    """The same once for all tests of a module, which only read what they find."""
+    async with _installation(postgres_url, templates) as installed:
+        yield await _with_kafka(installed, kafka)
 
 
 @pytest.fixture

@@ -33,6 +33,7 @@ PARENTS = ("mother",) * 199 + ("father",) * 166 + ("both",) * 2 + ("other",) * 3
 GENDERS = ("girl",) * 262 + ("boy",) * 282 + ("unknown",) * 6
 REGIONS = (EUROPEAN_UNION,) * 210 + (AFRICA,) * 73 + (ASIA,) * 37 + (AMERICA,) * 19 + (("GB",),)
 TOWARDS_BELGIUM = 30  # with the 210 above 240 of 370 within the Union
+HELPED = 9  # of the 73 effective cases closed in 2021: over 12 %
 OTHERS = {2019: 2, 2020: 2, 2021: 3}  # worrying by another way than age
 
 # Third party: the children's ages per case, and whether the case is still open when 2021 begins.
@@ -68,6 +69,9 @@ def international(world: World, people: People) -> None:
     for year, count in OTHERS.items():
         mark_worrying(world, people, [case for case in cases if case.year == year], count)
     become_effective([case for case in cases if case.year == 2021])
+    solved = [c for c in cases if c.details["status"] == "effective" and c.closed]
+    for case in [c for c in solved if c.closed and year_start(2021) <= c.closed < year_start(2022)][:HELPED]:
+        case.helped = True
 
 
 def fill(world: World, people: People, cases: list[Case]) -> None:

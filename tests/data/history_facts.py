@@ -159,6 +159,9 @@ class Facts:
         if len(outcomes) > 1 and self.rng.random() < 0.5 and case.details.get("status") != "preventive":
             found = outcomes[0] | {"at": closed - 90 * MINUTE}
             case.facts.append(Fact(closed - HOUR, "case.child_located", found))
+        if case.helped:
+            data = {"details": case.details | {"helped_return": True}}
+            case.facts.append(Fact(closed - 5 * MINUTE, "case.details_corrected", data))
         case.facts.append(Fact(closed, "case.closed", {"outcomes": outcomes}))
         if case.reopened is not None:
             again, end = case.reopened

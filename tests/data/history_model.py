@@ -108,6 +108,7 @@ class Case:
     opened_preventive: bool = False
     trigger: Trigger | None = None
     outcome: str | None = None
+    helped: bool = False
     circumstances: list[Data] = field(default_factory=list)
     facts: list[Fact] = field(default_factory=list)
     campaigns: int = 0

@@ -202,6 +202,8 @@ def test_international_abductions_of_2021(cases: dict[str, Read]) -> None:
     assert share(closed, len(effective), published["closed_share"])
     assert share(parents["mother"], len(all_handled), published["mother_share"])
     assert share(parents["father"], len(all_handled), published["father_share"])
+    helped = sum(case.details.get("helped_return", False) for case in effective)
+    assert 0.12 < helped / closed < 0.13
     assert sum(genders.values()) == len({who for case in all_handled for who in case.identities()})
 
 
