@@ -90,8 +90,11 @@ class Settings(BaseSettings):
     """The same, for people."""
     cap_key_file: Path | None = None
     """A private key and its certificate in PEM, which sign CAP messages; by default derived from the master key."""
-    keep_deliveries_days: Annotated[int, Field(ge=1, le=36_500)] = 400
-    """How long deliveries, attempts and receipts are kept after their alert was withdrawn."""
+    keep_deliveries_days: Annotated[int, Field(ge=3, le=36_500)] = 400
+    """How long deliveries, attempts and receipts are kept after their alert was withdrawn.
+
+    Not less than 3: feeds show for 48 h that it is over, and a partner that lost its memory is told so again.
+    """
     standby_linger_s: Annotated[float, Field(ge=0, le=3600)] = 600.0
     """A case must stay not worrying this long before its standby alert is withdrawn."""
     smtp_url: SecretStr | None = None

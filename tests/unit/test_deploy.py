@@ -9,9 +9,27 @@ from pathlib import Path
 import pytest
 import yaml
 
+from services.kernel.settings import Settings
+
 ROOT = Path(__file__).parents[2]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES = {"intake", "relay", "criteria", "dispatch", "sender", "auditor", "projections", "web"}
+
+ELSEWHERE = {
+    "ZOEKLICHT_ALLOW_LOOPBACK_PARTNERS",  # for demonstrations and tests
+    "ZOEKLICHT_HOST",  # only web listens
+    "ZOEKLICHT_PORT",
+    "ZOEKLICHT_TOPIC_PREFIX",  # a cluster of its own needs none
+}
+PAGING_ONLY = {
+    "ZOEKLICHT_SMTP_URL",
+    "ZOEKLICHT_SMTP_FROM",
+    "ZOEKLICHT_DEAD_MAN_URL",
+    "ZOEKLICHT_EMERGENCY_PACK",
+    "ZOEKLICHT_EMERGENCY_RECIPIENTS",
+    "ZOEKLICHT_EMERGENCY_EVERY_S",
+    "ZOEKLICHT_EMERGENCY_KEPT",
+}
 
 
 def _compose(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -57,6 +75,24 @@ def test_every_variable_is_in_the_example():
     demanded = set(re.findall(r"\$\{(\w+):\?", (ROOT / "docker-compose.yml").read_text()))
     shown = set(re.findall(r"^(\w+)=", (ROOT / "deploy/example.env").read_text(), re.MULTILINE))
     assert demanded <= shown
+
+
+def test_every_setting_reaches_every_container_and_is_shown():
+    """What one service is told and another is not, such as how long a display is leased, would break promises."""
+    given = (
+        COMPOSE["services"]["sender"]["environment"].keys()
+        | COMPOSE["services"]["auditor"]["environment"].keys()
+    )
+    names = {
+        f"ZOEKLICHT_{name.upper()}" for name, one in Settings.model_fields.items() if not one.validation_alias
+    }
+    assert names - given == ELSEWHERE
+    shared = COMPOSE["x-service"]["environment"]
+    assert names - ELSEWHERE - PAGING_ONLY <= shared.keys()
+    assert all(COMPOSE["services"][name]["environment"].items() >= shared.items() for name in SERVICES)
+    optional = {name for name, value in shared.items() if value == f"${{{name}:-}}"}
+    example = (ROOT / "deploy/example.env").read_text()
+    assert {name for name in optional | PAGING_ONLY if f"{name}=" not in example} == set()
 
 
 def test_locks_carry_hashes_and_no_address():

@@ -40,6 +40,7 @@ def test_good_settings_load(monkeypatch):
         ("ZOEKLICHT_PARTNER_HOSTS", "secret", "host:port"),
         ("ZOEKLICHT_PORT", "secret", "integer"),
         ("ZOEKLICHT_LEASE_S", "5", "three times"),
+        ("ZOEKLICHT_KEEP_DELIVERIES_DAYS", "2", "greater than or equal to 3"),
         ("ZOEKLICHT_LOG_LEVEL", "secret", "debug"),
     ],
 )
