@@ -1,0 +1,114 @@
+"""Every route says who may call it, and nobody is let in who has no business there."""
+
+import base64
+from contextlib import AsyncExitStack
+
+import pytest
+from fastapi.routing import iter_route_contexts
+
+from services.kernel.auth import EVERYONE_INSIDE, LEADS, STAFF, Role
+from services.kernel.settings import Settings
+from services.web import main as web
+from services.web.app import compose
+
+EVERYBODY = {
+    "GET /openapi.json",
+    "GET /docs",
+    "GET /healthz",
+    "GET /readyz",
+    "GET /metrics",
+    "GET /feeds/cap.atom",
+    "GET /feeds/alerts.json",
+    "GET /feeds/certificate.pem",
+    "GET /alerts/{alert_id:uuid}.cap.xml",
+    "GET /.well-known/webhook-keys/{partner_id}",
+    "GET /media/{name}",
+    "GET /pages/{page_id}",
+    "POST /pages/{page_id}",
+}
+"""What anybody may call; a picture is found by an unguessable address, a page by a signed link."""
+VIEWERS = {
+    "GET /v1/cases",
+    "GET /v1/cases/{case_id}",
+    "GET /v1/cases/{case_id}/events",
+    "GET /v1/cases/{case_id}/assessment",
+    "GET /v1/alerts/{alert_id}",
+    "GET /v1/deliveries",
+    "GET /v1/reports/annual/{year}",
+}
+"""What a viewer, who sees no identity, may call too."""
+PARTNERS = {"POST /v1/receipts", "GET /v1/partner/state", "GET /v1/partner/alerts/{alert_id}"}
+LEADING = {
+    "POST /v1/campaigns/{campaign_id}/update",
+    "POST /v1/campaigns/{campaign_id}/extend",
+    "POST /v1/campaigns/{campaign_id}/end",
+    "POST /v1/deliveries/{delivery_id}/replay",
+    "POST /v1/alerts/{alert_id}/replay",
+    "POST /v1/partners/{partner_id}/replay",
+    "POST /v1/parked/{case_id}/resume",
+}
+ADMINS = {
+    "GET /v1/audit",
+    "POST /v1/partners",
+    "PATCH /v1/partners/{partner_id}",
+    "POST /v1/partners/{partner_id}/secret:rotate",
+    "POST /v1/partners/{partner_id}/ping",
+    "POST /v1/duty",
+    "PATCH /v1/duty/{person_id}",
+    "DELETE /v1/duty/{person_id}",
+}
+
+
+def _demanded(dependant):
+    """The roles that a route demands, everywhere on the way to it: all of them must let the caller in."""
+    found = [set(dependant.call.roles)] if hasattr(dependant.call, "roles") else []
+    for dependency in dependant.dependencies:
+        found += _demanded(dependency)
+    return found
+
+
+@pytest.fixture
+async def allowed(monkeypatch):
+    """Who may call what, of the application as the web service composes it: None where nobody is asked."""
+
+    async def no_pool(*_arguments):
+        return None
+
+    monkeypatch.setattr(web, "_pool", no_pool)
+    settings = Settings(
+        master_key=base64.b64encode(bytes(32)).decode(),
+        database_url="postgresql://nobody@127.0.0.1:9/none",
+        kafka_bootstrap_servers="127.0.0.1:9",
+    )
+    async with AsyncExitStack() as stack:
+        routers = await web._routers(settings, stack)
+    app = compose(settings, routers, auth_pool=None, watch_pool=None, watch=None)
+    found = {}
+    for route in iter_route_contexts(app.routes):
+        dependant = getattr(route, "dependant", None)
+        demanded = _demanded(dependant) if dependant else []
+        for method in route.methods - {"HEAD"}:
+            found[f"{method} {route.path}"] = set.intersection(*demanded) if demanded else None
+    return found
+
+
+async def test_only_what_is_meant_for_everybody_demands_no_role(allowed):
+    """A route that forgets its role is public, whatever it shows; this list is the whole of what is."""
+    assert {route for route, roles in allowed.items() if roles is None} == EVERYBODY
+
+
+async def test_viewers_and_partners_have_their_own_routes_and_no_others(allowed):
+    """A viewer changes nothing; a partner's token opens what is about that partner."""
+    inside = {route: roles for route, roles in allowed.items() if roles is not None}
+    assert {route for route, roles in inside.items() if Role.VIEWER in roles} == VIEWERS
+    assert {route for route, roles in inside.items() if Role.PARTNER in roles} == PARTNERS
+    assert all(inside[route] == {Role.PARTNER} for route in PARTNERS)
+    assert all(inside[route] == set(EVERYONE_INSIDE) for route in VIEWERS)
+
+
+async def test_what_needs_a_lead_or_an_admin_is_not_for_every_operator(allowed):
+    """Recipients, people on duty and the audit are for admins; what is lit and goes out again for coordinators too."""
+    assert {route for route, roles in allowed.items() if roles == {Role.ADMIN}} == ADMINS
+    assert {route for route, roles in allowed.items() if roles == set(LEADS)} == LEADING
+    rest = allowed.keys() - EVERYBODY - VIEWERS - PARTNERS - LEADING - ADMINS
+    assert all(allowed[route] == set(STAFF) for route in rest)
