@@ -31,6 +31,8 @@ from services.kernel.postgres import Connection, Pool, in_transaction, queries
 
 BATCH = 64
 GATHER_S = 0.002
+TAKEN_ON = timedelta(hours=1)
+"""What is tried for ever pages nobody again so soon after somebody said to look after it."""
 _AGAIN_S = 0.5
 _ACTOR = "sender"
 _CAUSES_KEPT = 10_000
@@ -281,8 +283,16 @@ async def _page(connection: Connection, valid: Sequence[Result], changed: Sequen
         for r in valid
         if r.outcome.page
     }
-    for (error_class, recipient), text in sorted(matters.items()):
-        await page(connection, f"partner-{error_class}:{recipient}", text, lasting=error_class in WAY)
+    held = {(str(r.outcome.error_class), r.claim.recipient_id) for r in valid if r.outcome.fate is Fate.HELD}
+    for matter, text in sorted(matters.items()):
+        error_class, recipient = matter
+        await page(
+            connection,
+            f"partner-{error_class}:{recipient}",
+            text,
+            lasting=error_class in WAY,
+            quiet=None if matter in held or error_class in WAY else TAKEN_ON,
+        )
     expired = [row["alert_id"] for row in changed if row["state"] == Fate.EXPIRED]
     for alert in sorted(set(expired)):
         await page_expired(connection, alert, expired.count(alert))

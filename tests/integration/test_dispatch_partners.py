@@ -279,3 +279,17 @@ async def test_pages_wait_for_a_person(call, pool):
     assert (await call("POST", path, role=Role.OPERATOR)).json["acknowledged_by"] == "operator"
     assert (await call("POST", path, role=Role.OPERATOR)).status == 404
     assert (await call("GET", "/v1/pages")).json["items"] == []
+
+
+async def test_many_pages_come_in_parts(call, pool):
+    """A storm of pages is one answer after the other, oldest first, none twice."""
+    async with pool.acquire() as connection:
+        for number in range(5):
+            await page(connection, f"m-{number}", "look after it")
+    found, path = [], "/v1/pages?limit=2"
+    while path:
+        answer = (await call("GET", path)).json
+        found.append([item["matter"] for item in answer["items"]])
+        path = answer["next_cursor"] and f"/v1/pages?limit=2&cursor={answer['next_cursor']}"
+    assert found == [["m-0", "m-1"], ["m-2", "m-3"], ["m-4"]]
+    assert (await call("GET", f"/v1/pages?cursor={2**63}")).status == 422

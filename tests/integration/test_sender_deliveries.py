@@ -22,6 +22,7 @@ from services.eventlog.store import (
     delivery_stream,
     read_stream,
 )
+from services.kernel.paging import acknowledge, open_pages
 from services.kernel.postgres import create_pool
 from services.kernel.vault import Vault
 
@@ -366,6 +367,27 @@ async def test_withdrawal_answered_410_is_tried_for_ever(ground, sender):
         assert (2, "pending") in await ground.states(alert)
         assert 58 < (await ground.lane(alert))["due_in"] <= 60
         assert await ground.matters() == ["partner-gone"]
+
+
+async def test_whoever_looks_after_a_partner_is_not_paged_at_every_try(ground, sender, pool):
+    """What is tried again and again pages once; when it still fails an hour after somebody took it on, again."""
+    async with partners() as [partner], recording(sender):
+        partner.behaviour = answering(410)
+        alert = await ground.alert([await ground.recipient(partner.url)])
+        await ground.revise(alert, "withdrawn")
+
+        async def tried():
+            await pool.execute("update dispatch.lane set due_at = clock_timestamp()")
+            [claim] = await sender.claim()
+            await sender.deliver(claim, None)
+            return [page.page_id for page in await open_pages(pool)]
+
+        [first] = await tried()
+        assert await tried() == [first]
+        assert await acknowledge(pool, first, "ann")
+        assert await tried() == []
+        await pool.execute("update kernel.page set acknowledged_at = acknowledged_at - interval '61 minutes'")
+        assert len(await tried()) == 1
 
 
 async def test_erased_alert_is_held(ground, sender, vault):

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import orjson
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Query
 from fastapi.responses import HTMLResponse, Response
 
 from schemas.duty import ChangePerson, NewPerson
@@ -27,6 +27,8 @@ Staff = Annotated[Principal, Depends(require(*STAFF))]
 
 _SQL = queries("services.kernel.paging")
 _BIGINT = 2**63
+Cursor = Annotated[int, Query(ge=0, lt=_BIGINT)]
+Limit = Annotated[int, Query(ge=1, le=200)]
 _WORDS = {
     Language.NL: ("Ik neem dit op mij", "Op zich genomen door {name}.", "Dit is voorbij."),
     Language.FR: ("Je m'en occupe", "{name} s'en occupe.", "C'est terminé."),
@@ -59,8 +61,11 @@ def _json(status: int, answer: Any) -> Response:
 
 def _pages(routes: APIRouter, deps: PagingDeps) -> None:
     @routes.get("/v1/pages", summary="What waits for a person or is looked after, oldest first")
-    async def pages(_caller: Staff) -> Response:
-        return _json(200, {"items": await open_pages(deps.pool), "next_cursor": None})
+    async def pages(_caller: Staff, cursor: Cursor = 0, limit: Limit = 200) -> Response:
+        found = await open_pages(deps.pool, cursor, limit + 1)
+        shown = found[:limit]
+        more = str(shown[-1].page_id) if len(found) > limit else None
+        return _json(200, {"items": shown, "next_cursor": more})
 
     @routes.post("/v1/pages/{page_id}/acknowledge", summary="I look after it")
     async def done(page_id: int, caller: Staff, key: Key) -> Response:

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
@@ -29,13 +29,21 @@ class Page:
     told: tuple[Mapping[str, Any], ...] = ()
 
 
-async def page(connection: Connection, matter: str, text: str, *, lasting: bool = False) -> None:
+async def page(
+    connection: Connection,
+    matter: str,
+    text: str,
+    *,
+    lasting: bool = False,
+    quiet: timedelta | None = None,
+) -> None:
     """Pages a person once about `matter`, written `kind:subject`; while the page is open the matter only counts up.
 
     `text` says in English what happened and what to do, without personal data of anybody who is missing. A page that
-    is `lasting` stays open until `all_clear`; any other is over once somebody acknowledges it.
+    is `lasting` stays open until `all_clear`; any other is over once somebody acknowledges it, and for `quiet` after
+    that it does not open again: for what is tried again and again.
     """
-    await connection.execute(_SQL["open"], matter, text, lasting)
+    await connection.execute(_SQL["open"], matter, text, lasting, quiet)
     log.error("page", matter=matter, text=text)
 
 
@@ -50,9 +58,9 @@ async def open_texts(connection: Connection, kind: str) -> Mapping[str, str]:
     return {row["matter"]: row["text"] for row in await connection.fetch(_SQL["open_texts"], kind)}
 
 
-async def open_pages(pool: Pool) -> list[Page]:
-    """What is not over, oldest first."""
-    rows = await pool.fetch(_SQL["open_pages"])
+async def open_pages(pool: Pool, after: int = 0, limit: int | None = None) -> list[Page]:
+    """What is not over, oldest first: after page `after`, at most `limit` (None: all)."""
+    rows = await pool.fetch(_SQL["open_pages"], after, limit)
     told: defaultdict[int, list[Mapping[str, Any]]] = defaultdict(list)
     for row in await pool.fetch(_SQL["told"], [row["page_id"] for row in rows]):
         told[row["page_id"]].append({name: value for name, value in row.items() if name != "page_id"})

@@ -1,7 +1,10 @@
 -- pages ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
--- open: one open page per matter; the same matter again counts up, with its newest text
-insert into kernel.page (matter, text, lasting) values ($1, $2, $3)
+-- open: one open page per matter; the same matter again counts up, with its newest text; none when somebody took it on
+-- so lately ($4)
+insert into kernel.page (matter, text, lasting)
+select $1, $2, $3 where not exists (
+    select 1 from kernel.page p where p.matter = $1 and p.acknowledged_at > clock_timestamp() - $4::interval)
 on conflict (matter) where closed_at is null do update set times = page.times + 1, text = excluded.text
 
 -- close: what these lasting pages were about is over
@@ -10,7 +13,7 @@ where closed_at is null and lasting and matter = any($1::text[]) returning matte
 
 -- open_pages: what is not over
 select page_id, matter, text, opened_at, times, lasting, acknowledged_at, acknowledged_by from kernel.page
-where closed_at is null order by page_id
+where closed_at is null and page_id > $1 order by page_id limit $2
 
 -- open_texts: what the open pages of a kind say
 select matter, text from kernel.page where closed_at is null and starts_with(matter, $1 || ':') order by matter
