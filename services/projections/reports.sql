@@ -78,18 +78,21 @@ children as (
 -- then the search is for all again. Nobody is located twice in between, so their number tells whether all were.
 located as (select * from projections.annual_outcome where located and recorded_time <= $3),
 reopenings as (
-    select m.case_id, m.version,
-        (select count(*) from located l where l.case_id = m.case_id and l.version < m.version)
-        % (select greatest(count(*), 1) from told t where t.case_id = m.case_id) = 0 as for_all
-    from moments m where m.what = 'reopened'),
+    select *, coalesce(max(version) filter (where for_all) over (
+        partition by case_id order by version rows between unbounded preceding and 1 preceding), 0) as since
+    from (
+        select m.case_id, m.version, count(l.child) filter (where l.version < m.version) % max(n.children) = 0 as for_all
+        from moments m join (select case_id, count(*) as children from told group by case_id) n using (case_id)
+        left join located l using (case_id)
+        where m.what = 'reopened' group by m.case_id, m.version) r),
 voided as (
-    select r.case_id, t.child, max(r.version) as version
-    from reopenings r join told t using (case_id)
-    where r.for_all or not exists (
-        select from located l where l.case_id = r.case_id and l.child = t.child and l.version < r.version
-          and l.version > coalesce((select max(a.version) from reopenings a
-              where a.case_id = r.case_id and a.for_all and a.version < r.version), 0))
-    group by r.case_id, t.child),
+    select case_id, child, max(version) as version
+    from (
+        select r.case_id, t.child, r.version
+        from reopenings r join told t using (case_id) left join located l using (case_id, child)
+        group by r.case_id, t.child, r.version, r.for_all, r.since
+        having r.for_all or not coalesce(bool_or(l.version > r.since and l.version < r.version), false)) v
+    group by case_id, child),
 -- What became of each child of each case; `in_year`: the first news of it came in the year.
 outcomes as (
     select p.*, f.outcome, f.time >= $1 and f.time < $2 as in_year,
