@@ -42,9 +42,7 @@ async def annual(
     """
     now = SystemClock().now()
     this_year = now.year
-    if as_of is not None and (
-        as_of.tzinfo is None or as_of.year < reports.FIRST_YEAR or as_of > now
-    ):
+    if as_of is not None and (as_of.tzinfo is None or as_of.year < reports.FIRST_YEAR or as_of > now):
         raise FiguresError(
             f"--as-of: write a moment since {reports.FIRST_YEAR} that has been, with its offset:"
             " 2021-12-31T12:00:00+01:00"

@@ -214,7 +214,9 @@ def report_annual(
     ] = None,
     as_of: Annotated[
         datetime | None,
-        typer.Option(formats=["%Y-%m-%dT%H:%M:%S%z"], help="As it was known then: 2021-12-31T12:00:00+01:00."),
+        typer.Option(
+            formats=["%Y-%m-%dT%H:%M:%S%z"], help="As it was known then: 2021-12-31T12:00:00+01:00."
+        ),
     ] = None,
     beside: Annotated[int, typer.Option(min=0, max=10, help="How many earlier years stand beside it.")] = 2,
     data: DataOption = DEFAULT_DATA,
