@@ -195,6 +195,23 @@ async def test_storm_is_one_message(ground, box):
     assert len(re.findall(r"https://z.test/pages/\d+\?token=", mail.get_content())) == 12
 
 
+async def test_storm_that_nobody_answers_hides_no_newer_page(ground, box, pool):
+    """However many older pages wait for their next turn, a new one is told at once."""
+    ann = await ground.person("ann")
+    await pool.execute(
+        "insert into kernel.page (matter, text) select 'storm:' || n, 'x' from generate_series(1, 150) n"
+    )
+    await pool.execute(
+        "insert into kernel.notice (page_id, person_id, kind, due_at, sent_at)"
+        " select page_id, $1, 'page', null, clock_timestamp() from kernel.page",
+        ann,
+    )
+    await ground.page("may-still-show:1", "call Partner A")
+    await ground.work()
+    [(_, mail)] = box.got
+    assert "call Partner A" in mail.get_content()
+
+
 async def test_push_by_apprise_and_the_next_channel_when_one_fails(ground, box):
     """Channels are tried in order: the push server takes it, or the mail server when nobody listens there."""
     async with push_server() as push:

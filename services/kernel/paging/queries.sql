@@ -65,9 +65,13 @@ where p.lasting and p.closed_at > clock_timestamp() - interval '1 day' and n.kin
   and not exists (select 1 from kernel.notice c where c.page_id = n.page_id and c.person_id = n.person_id
                   and c.kind = 'all_clear')
 
--- waiting: pages that nobody looks after, kept from other pagers
-select page_id, matter, clock_timestamp() as now from kernel.page
-where closed_at is null and acknowledged_at is null order by page_id limit 100 for update skip locked
+-- waiting: pages that nobody looks after, kept from other pagers; those first that were told never, or longest ago, so
+-- that a storm hides none
+select p.page_id, p.matter, clock_timestamp() as now from kernel.page p
+where p.closed_at is null and p.acknowledged_at is null
+order by (select max(n.created_at) from kernel.notice n where n.page_id = p.page_id and n.kind = 'page') nulls first,
+    p.page_id
+limit 100 for update of p skip locked
 
 -- notices: what was sent about these pages, oldest first
 select page_id, person_id, created_at, sent_at is null and failed_at is not null as failed from kernel.notice
