@@ -46,7 +46,9 @@ async def _heal(publisher: Publisher, finding: Finding) -> bool:
     if finding.event_id is None:
         return False
     await _withdraw(publisher, finding.alert_id, finding.event_id)
-    return True
+    # Somebody else may have been faster; what is lit still is not healed, whatever was published.
+    now = await publisher.pool.fetchrow(_SQL["alert"], finding.alert_id)
+    return bool(now["withdrawn"])
 
 
 async def _withdraw(publisher: Publisher, alert_id: UUID, event_id: UUID) -> None:

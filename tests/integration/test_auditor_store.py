@@ -158,3 +158,17 @@ async def test_lost_withdrawal_that_cannot_be_published_again_pages(ground, pool
     findings = await audit(pool, NO_LINGER)
     assert [finding.rule for finding in findings] == ["ended", "stopped"]
     assert await heal(ground.publisher, findings) == findings
+
+
+async def test_only_what_is_dark_afterwards_counts_as_healed(ground, pool):
+    """The event made a revision already, so nothing is published: the alert is lit still, and a person is called."""
+    await ground.release()
+    await ground.replay()
+    ended = await ground.end()
+    await pool.execute("update dispatch.alert_revision set cause_id = $1", ended)
+    findings = [one for one in await audit(pool, NO_LINGER) if one.rule == "stopped"]
+    assert len(findings) == 1
+    assert await heal(ground.publisher, findings) == findings
+    await pool.execute("update dispatch.alert_revision set cause_id = null")
+    assert await heal(ground.publisher, findings) == []
+    assert await heal(ground.publisher, findings) == []
