@@ -14,8 +14,13 @@ _OF_SINGLE_CASES = ("median_hours_to_outcome", "time_to_public", "time_to_dark")
 def for_viewers(report: Report) -> Report:
     """A filtered report without small numbers: they, and shares made of them, are null.
 
-    Raises ForbiddenError when the filter leaves so few cases that every number would tell of one child.
+    Raises ForbiddenError when the filter leaves so few cases that every number would tell of one child, or when it
+    comes with `as_of`: what changed from one moment to the next is one case.
     """
+    if "as_of" in report:
+        raise ForbiddenError(
+            "singles-out", "a filter as of a moment would single out a child: ask without one of them"
+        )
     if report["handled"]["total"] < SMALLEST:
         raise ForbiddenError(
             "singles-out",
