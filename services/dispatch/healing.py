@@ -25,9 +25,8 @@ async def heal(publisher: Publisher, findings: Sequence[Finding]) -> list[Findin
     for finding in findings:
         try:
             healed = await _heal(publisher, finding)
-        except (
-            Exception
-        ) as error:  # whatever it is, the others must still be healed and paged, and this one too
+        except Exception as error:
+            # Whatever it is: the others must still be healed and paged, and this one too.
             log.exception("not healed", rule=finding.rule, exc_info=error)
             left.append(finding)
         else:
