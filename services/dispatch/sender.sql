@@ -231,13 +231,17 @@ from (select recipient_id, failures from dispatch.renewal where recipient_id = $
 where w.recipient_id = b.recipient_id returning w.failures, b.failures as before
 
 -- renewals_over: displays that show nothing any more, so that no renewal will end what failed; returns them
-update dispatch.renewal w set failures = 0
-where w.failures > 0 and not exists (
-    select 1 from dispatch.alert a cross join lateral (
-        select n.content from dispatch.delivery n
-        where n.alert_id = a.alert_id and n.recipient_id = w.recipient_id order by n.revision desc limit 1) d
-    where not a.withdrawn and (a.expires_at is null or a.expires_at > clock_timestamp()) and d.content <> 'withdrawn')
-returning w.recipient_id
+with over as materialized (
+    select w.recipient_id from dispatch.renewal w
+    where w.failures > 0 and not exists (
+        select 1 from dispatch.alert a cross join lateral (
+            select n.content from dispatch.delivery n
+            where n.alert_id = a.alert_id and n.recipient_id = w.recipient_id order by n.revision desc limit 1) d
+        where not a.withdrawn and (a.expires_at is null or a.expires_at > clock_timestamp())
+          and d.content <> 'withdrawn')
+    order by w.recipient_id for update of w skip locked
+)
+update dispatch.renewal w set failures = 0 from over where w.recipient_id = over.recipient_id returning w.recipient_id
 
 -- impatient: the server ends this transaction when its client falls silent for so long
 select set_config('idle_in_transaction_session_timeout', '2s', true)

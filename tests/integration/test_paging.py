@@ -383,6 +383,15 @@ async def test_channels_are_sealed_and_never_logged(ground, box, pool):
     assert "geheim" not in str(logs)
 
 
+async def test_log_says_what_about_and_not_whom_to_call(ground, pool):
+    """The text may name partners' contacts: people read it in `zoeklicht page list`, the log keeps the matter alone."""
+    with structlog.testing.capture_logs() as logs:
+        await ground.page("may-still-show:1", "call Partner A (Ann Voorbeeld)")
+    [line] = logs
+    assert (line["event"], line["matter"]) == ("page", "may-still-show:1")
+    assert "Voorbeeld" not in str(line)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [{"smtp_url": "http://x"}, {"smtp_url": "smtp://"}, {"dead_man_url": "ftp://x"}, {"smtp_from": "x"}],

@@ -44,7 +44,7 @@ async def page(
     that it does not open again: for what is tried again and again.
     """
     await connection.execute(_SQL["open"], matter, text, lasting, quiet)
-    log.error("page", matter=matter, text=text)
+    log.error("page", matter=matter)  # the text may name somebody to call
 
 
 async def all_clear(connection: Connection, matters: Sequence[str]) -> None:
