@@ -85,6 +85,9 @@ async def add(deps: IntakeDeps, ask: Ask, case_id: UUID, index: int, content: by
             "size": len(box),
             "sha256": digest.hexdigest(),
         }
+        # Before its event: whoever asks for the case as of that event sees the photo too.
+        row = (media_id, child_id, TYPE, width, height, digest.digest(), box)
+        await connection.execute(SQL["photo_insert"], *row)
         committed = await store.commit(
             connection,
             vault=deps.vault,
@@ -94,8 +97,6 @@ async def add(deps: IntakeDeps, ask: Ask, case_id: UUID, index: int, content: by
             drafts=[Draft(file.case.stream, PhotoAdded, fields)],
             cause=ask.cause(file.case.mode),
         )
-        row = (media_id, child_id, TYPE, width, height, digest.digest(), box)
-        await connection.execute(SQL["photo_insert"], *row)
         version = committed.versions[file.case.stream]
         return Answer(201, {"media_id": str(media_id), "width": width, "height": height, "version": version})
 

@@ -437,6 +437,19 @@ async def test_a_photo_follows_its_child_into_other_cases(site):
     await site.requested(again, "public", media=[media])
 
 
+async def test_photos_are_answered_as_they_were_known_then(site):
+    """At the moment of each event the answer is, word for word, what it was; a later photo is not seen earlier."""
+    case = await site.opened(children=[LOU, NOA])
+    seen = []
+    for add in (None, 0, 1, 0):
+        if add is not None:
+            await site.photo(case, add)
+        moment = await site.pool.fetchval("select max(recorded_time) from eventlog.events")
+        seen.append((moment, await site.case(case)))
+    for moment, answer in seen:
+        assert (await site.get(f"/v1/cases/{case}?at={moment.isoformat()}")).body == answer
+
+
 async def test_an_erased_child_is_seen_nowhere(site, vault):
     """Destroying the child's key ends its photo and whatever was drawn with it, also what was drawn before."""
     case = await site.opened(children=[LOU, NOA])
