@@ -107,6 +107,9 @@ async def _release(connection: Connection, deps: IntakeDeps, file: File, campaig
             return
     except StateRuleError as error:
         log.debug("not yet released", campaign_id=str(campaign_id), rule=error.rule)
+        if error.rule == "expired":
+            await connection.execute(store.SQL["clear_timers"], campaign_id, "release")
+            return
     await connection.execute(store.SQL["postpone"], campaign_id, "release", LATER)
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -575,9 +576,9 @@ async def test_an_expired_campaign_ends_by_itself(api, deps):
     await api.pool.execute("update intake.timer set due_at = clock_timestamp() - interval '1 s'")
     assert await run_due(deps) == 1
     assert (await api.case(case))["campaigns"][0]["state"] == "released", "a timer alone ends nothing"
-    later = await api.requested(case, expires_at=(datetime.now(UTC) + timedelta(seconds=0.4)).isoformat())
-    await api.post(f"/v1/campaigns/{later}/release", {}, "coordinator")
-    async with asyncio.timeout(5):
+    later = await api.requested(case, expires_at=(datetime.now(UTC) + timedelta(seconds=2)).isoformat())
+    assert (await api.post(f"/v1/campaigns/{later}/release", {}, "coordinator")).status == 200
+    async with asyncio.timeout(15):
         while not await run_due(deps):
             await api.pool.execute("select pg_sleep(0.05)")
     shown = {one["campaign_id"]: one for one in (await api.case(case))["campaigns"]}
@@ -617,6 +618,24 @@ async def test_automatic_release_waits_for_worrying_and_for_consents(api, deps):
     await api.put(case, assessment_stream(UUID(case)), assessed(worrying=True))
     assert await state() == "released"
     assert await api.pool.fetchval("select count(*) from intake.timer where kind = 'release'") == 0
+
+
+async def test_an_automatic_release_that_came_too_late_is_not_tried_for_ever(api, deps):
+    """Once the end that was asked for is past, nothing can release the campaign: its timer is gone."""
+    kinds = dict(deps.policy.kinds)
+    kinds["vignette"] = kinds["vignette"].model_copy(update={"release": "automatic"})
+    automatic = replace(deps, policy=deps.policy.model_copy(update={"kinds": kinds}))
+    case = await api.opened()
+    soon = datetime.now(UTC) + timedelta(seconds=1.5)
+    campaign = await api.requested(case, expires_at=soon.isoformat())
+    await api.put(case, assessment_stream(UUID(case)), assessed(worrying=True))
+    await api.pool.execute("select pg_sleep_until($1)", soon)
+    await api.pool.execute(
+        "insert into intake.timer values ($1, 'release', clock_timestamp())", UUID(campaign)
+    )
+    assert await run_due(automatic) == 1
+    assert await api.pool.fetchval("select count(*) from intake.timer") == 0
+    assert (await api.case(case))["campaigns"][0]["state"] == "requested"
 
 
 async def test_a_failing_timer_pages_and_holds_up_nobody(api, deps):
