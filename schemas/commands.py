@@ -377,10 +377,14 @@ class ChangePartner(Strict):
 
 
 class ExplainAreas(Strict):
-    """Ask whom areas select, as if an alert of this kind were issued for them now."""
+    """Ask whom areas select, as if an alert of this kind were issued for them now.
+
+    `audiences`: as the policy names them for this kind; without them the default of the kind is asked about.
+    """
 
     areas: Areas
     kind: AlertKind = AlertKind.PUBLIC
+    audiences: tuple[Audience, ...] | None = None
     mode: Mode = Mode.ACTUAL
 
 

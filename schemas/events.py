@@ -156,6 +156,8 @@ class Appeal(Strict):
 
     kind: CampaignKind
     areas: tuple[ShortText, ...]
+    audiences: tuple[Audience, ...] | None = None
+    """Whom it is meant for, as the policy said when it was requested; None: the default of its kind."""
     languages: tuple[Language, ...] = ()
     expires_at: Instant | None = None
     persons: tuple[Person, ...] = ()

@@ -43,6 +43,7 @@ async def appealed(
         mode=event.cause.mode,
         areas=tuple(appeal.areas),
         expires_at=appeal.expires_at,
+        audiences=appeal.audiences,
     )
     material = await open_appeal(publisher.vault, event, appeal)
     return await publisher.publish(

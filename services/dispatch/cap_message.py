@@ -15,7 +15,17 @@ from services.cap import Area, Info, Message, Reference, Resource, Value
 from services.cap.model import MsgType
 from services.cap.times import to_the_second
 from services.dispatch.cap_words import EXERCISE, OVER, WORDS, Words
-from services.dispatch.domain import CAP_FULL, Earlier, Frame, Material, Revision, Variant, pictures
+from services.dispatch.domain import (
+    CAP_FULL,
+    Earlier,
+    Frame,
+    Material,
+    Revision,
+    Variant,
+    is_leased,
+    is_public,
+    pictures,
+)
 from services.geography.names import geocodes_of, name_of
 from services.geography.outlines import outline
 
@@ -58,13 +68,13 @@ def appeal_message(revision: Revision, material: Material, variant: Variant, off
 
 def cancel_message(revision: Revision, office: Originator) -> Message:
     """A Cancel of every earlier message. It identifies nobody: no info, no area."""
-    standby = revision.alert.kind is AlertKind.STANDBY
+    discreet = Audience.DISPLAY not in revision.alert.reaches
     return _message(
         revision,
         office,
         f"{revision.alert.alert_id}.{revision.number}.cancel",
         "Cancel",
-        "For the recipients of what it cancels only" if standby else None,
+        "For the recipients of what it cancels only" if discreet else None,
         note=OVER,
     )
 
@@ -170,7 +180,7 @@ def _web(revision: Revision, variant: Variant) -> str | None:
         return None
     if variant.content == "link":
         return f"{base}/v1/partner/alerts/{alert.alert_id}"
-    return f"{base}/alerts/{alert.alert_id}.cap.xml" if alert.mode is Mode.ACTUAL else None
+    return f"{base}/alerts/{alert.alert_id}.cap.xml" if is_public(alert) else None
 
 
 def _parameters(revision: Revision, material: Material, variant: Variant) -> Iterable[Value]:
@@ -179,7 +189,8 @@ def _parameters(revision: Revision, material: Material, variant: Variant) -> Ite
     yield Value("revision", str(revision.number))
     yield Value("receipts_url", f"{frame.base_url}/v1/receipts")
     if alert.kind is not AlertKind.STANDBY:
-        yield Value("display_for_s", str(frame.display_for_s))
+        if is_leased(variant):
+            yield Value("display_for_s", str(frame.display_for_s))
     elif variant.audience is Audience.MISSING_PERSONS_UNIT:
         if material.case_number:
             yield Value("case_number", material.case_number)

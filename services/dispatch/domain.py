@@ -9,6 +9,7 @@ from uuid import UUID
 
 import orjson
 
+from schemas.audiences import reached
 from schemas.base import Strict
 from schemas.commands import Text
 from schemas.payloads import AlertBody, AlertMessage, MediaShown, PersonShown
@@ -21,14 +22,6 @@ Content = Literal["issued", "updated", "withdrawn"]
 
 DISPLAY_FOR_S = 1800
 """How long a partner may show an alert without hearing from us again, unless the installation says otherwise."""
-
-AUDIENCES: Mapping[AlertKind, frozenset[Audience]] = {
-    AlertKind.PUBLIC: frozenset({Audience.DISPLAY}),
-    AlertKind.CHILD_ALERT: frozenset({Audience.DISPLAY}),
-    AlertKind.VIGNETTE: frozenset(),
-    AlertKind.STANDBY: frozenset({Audience.MISSING_PERSONS_UNIT, Audience.MOBILE_TEAM}),
-}
-"""Who may get an alert of each kind. A vignette is discreet: it never reaches a public display."""
 
 _EVERYWHERE = frozenset({Audience.MISSING_PERSONS_UNIT})
 
@@ -43,7 +36,10 @@ class WrongAudienceError(DispatchError):
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """What an alert is about. `case_version`: the version of the case that a standby rests on."""
+    """What an alert is about. `case_version`: the version of the case that a standby rests on.
+
+    `audiences`: whom it is meant for, as its event says; None: the default of its kind.
+    """
 
     alert_id: UUID
     kind: AlertKind
@@ -53,6 +49,12 @@ class Alert:
     areas: tuple[str, ...]
     case_version: int = 0
     expires_at: datetime | None = None
+    audiences: tuple[Audience, ...] | None = None
+
+    @property
+    def reaches(self) -> frozenset[Audience]:
+        """Whom it may reach: never one that is forbidden for its kind, whatever its event says."""
+        return reached(self.kind, self.audiences)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +73,15 @@ class Recipient:
 
 @dataclass(frozen=True, slots=True)
 class Addressed:
-    """An alert's kind and a recipient that may get it: a pair that must not be cannot be constructed."""
+    """An alert and a recipient that may get it: a pair that must not be cannot be constructed."""
 
-    kind: AlertKind
+    alert: Alert
     recipient: Recipient
 
     def __post_init__(self) -> None:
-        if self.recipient.audience not in AUDIENCES[self.kind]:
+        if self.recipient.audience not in self.alert.reaches:
             raise WrongAudienceError(
-                f"an alert of kind {self.kind.value} must not reach {self.recipient.audience.value};"
+                f"this alert of kind {self.alert.kind.value} must not reach {self.recipient.audience.value};"
                 " choose a campaign kind that is meant for it"
             )
 
@@ -104,6 +106,11 @@ ALL_LANGUAGES = ("all",)
 
 CAP_FULL = Variant("cap", "full", ALL_LANGUAGES, Audience.DISPLAY)
 """What CAP partners get and the public feeds show."""
+
+
+def is_leased(variant: Variant) -> bool:
+    """Whether an appeal in this form must be renewed: only displays are, others keep it until it is over."""
+    return variant.audience is Audience.DISPLAY
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,15 +224,17 @@ def is_stopped(alert: Alert, stops: Mapping[tuple[str, UUID], int]) -> bool:
 def addressed(alert: Alert, recipients: Iterable[Recipient]) -> list[Addressed]:
     """Those the alert is meant for, whatever their state: audience, mode and area fit."""
     return [
-        Addressed(alert.kind, recipient)
+        Addressed(alert, recipient)
         for recipient in recipients
-        if not any(apart(alert.kind, alert.mode, alert.areas, recipient))
+        if not any(apart(alert.reaches, alert.mode, alert.areas, recipient))
     ]
 
 
-def apart(kind: AlertKind, mode: Mode, areas: Sequence[str], recipient: Recipient) -> Iterator[str]:
+def apart(
+    reaches: frozenset[Audience], mode: Mode, areas: Sequence[str], recipient: Recipient
+) -> Iterator[str]:
     """What keeps an alert from a recipient: audience, mode, area; nothing when it is meant for it."""
-    if recipient.audience not in AUDIENCES[kind]:
+    if recipient.audience not in reaches:
         yield "audience"
     if recipient.exercise != (mode is Mode.EXERCISE):
         yield "mode"
@@ -293,8 +302,8 @@ def variants_for(alert: Alert, recipients: Iterable[Recipient]) -> set[Variant]:
 
 
 def is_public(alert: Alert) -> bool:
-    """Whether the public feeds show it."""
-    return alert.mode is Mode.ACTUAL and alert.kind in (AlertKind.PUBLIC, AlertKind.CHILD_ALERT)
+    """Whether the public feeds show it: what is meant for public displays, and no exercise."""
+    return alert.mode is Mode.ACTUAL and Audience.DISPLAY in alert.reaches
 
 
 def appeal_content(revision: int) -> Content:
@@ -334,7 +343,9 @@ def _shown(alert: Alert, frame: Frame, material: Material, variant: Variant) -> 
         if variant.audience is Audience.MISSING_PERSONS_UNIT:
             shown |= {"case_number": material.case_number, "criteria": list(material.criteria)}
         return shown
-    shown = {"areas": areas, "expires_at": alert.expires_at, "display_for_s": frame.display_for_s}
+    shown = {"areas": areas, "expires_at": alert.expires_at}
+    if is_leased(variant):
+        shown["display_for_s"] = frame.display_for_s
     if variant.content == "link":
         return shown | {"content_url": f"{frame.base_url}/v1/partner/alerts/{alert.alert_id}"}
     texts = material.texts or {}

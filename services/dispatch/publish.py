@@ -96,6 +96,7 @@ def alert_of(row: Mapping[str, Any]) -> Alert:
         areas=tuple(row["areas"]),
         case_version=row["case_version"],
         expires_at=row["expires_at"],
+        audiences=None if row["audiences"] is None else tuple(map(Audience, row["audiences"])),
     )
 
 
@@ -291,6 +292,7 @@ async def _record(
 ) -> None:
     alert = revision.alert
     areas = list(alert.areas)
+    audiences = None if alert.audiences is None else [one.value for one in alert.audiences]
     if is_new:
         await connection.execute(
             _SQL["alert_insert"],
@@ -303,6 +305,7 @@ async def _record(
             alert.case_version,
             revision.frame.issued_at,
             alert.expires_at,
+            audiences,
         )
     else:
         await connection.execute(
@@ -313,6 +316,7 @@ async def _record(
             areas,
             alert.expires_at,
             alert.case_version,
+            audiences,
         )
     expires = None if revision.content == "withdrawn" else alert.expires_at
     await connection.execute(

@@ -18,12 +18,12 @@ from dispatch.alert a where a.alert_id = $1 for update of a
 
 -- alert_insert: a new alert
 insert into dispatch.alert (alert_id, kind, case_id, campaign_id, mode, areas, case_version, head_revision,
-    issued_at, expires_at)
-values ($1, $2, $3, $4, $5, $6, $7, 1, $8, $9)
+    issued_at, expires_at, audiences)
+values ($1, $2, $3, $4, $5, $6, $7, 1, $8, $9, $10)
 
 -- alert_revised: the alert as of its newest revision
 update dispatch.alert set head_revision = $2, withdrawn = $3, areas = $4, expires_at = $5,
-    case_version = greatest(case_version, $6)
+    case_version = greatest(case_version, $6), audiences = $7
 where alert_id = $1
 
 -- alert_rests_on: a standby rests on a newer version of the case

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from schemas.areas import Drawn
+from schemas.audiences import reached
 from schemas.commands import ExplainAreas
 from services.dispatch.desk import Answer, DispatchDeps
 from services.dispatch.domain import apart
@@ -81,7 +82,7 @@ def _all(found: Iterable[str | None]) -> list[str]:
 
 def _partner(row: Mapping[str, Any], codes: Sequence[str], command: ExplainAreas) -> Json:
     recipient = recipient_of(row)
-    against = list(apart(command.kind, command.mode, codes, recipient))
+    against = list(apart(reached(command.kind, command.audiences), command.mode, codes, recipient))
     if recipient.state != "active":
         against.append("state")
     return {

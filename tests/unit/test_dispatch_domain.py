@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schemas.audiences import DEFAULT_AUDIENCES, FORBIDDEN_AUDIENCES
 from schemas.commands import Text
 from schemas.payloads import MediaShown, PersonShown
 from schemas.vocabulary import AlertKind, Audience, Language, Mode
 from services.dispatch.domain import (
-    AUDIENCES,
     Addressed,
     Alert,
     Frame,
@@ -23,6 +23,7 @@ from services.dispatch.domain import (
     Verdict,
     WrongAudienceError,
     addressed,
+    is_public,
     is_stopped,
     message,
     plan,
@@ -68,26 +69,74 @@ def a_recipient(**changes):
 def test_vignette_for_a_display_cannot_be_constructed():
     """A discreet alert never reaches a public display: the pair itself is refused."""
     with pytest.raises(WrongAudienceError):
-        Addressed(AlertKind.VIGNETTE, a_recipient())
+        Addressed(an_alert(AlertKind.VIGNETTE), a_recipient())
     assert addressed(an_alert(AlertKind.VIGNETTE), [a_recipient(areas=("BE",))]) == []
+
+
+@pytest.mark.parametrize("kind", [AlertKind.VIGNETTE, AlertKind.STANDBY])
+def test_what_is_discreet_reaches_no_display_whatever_its_event_says(kind):
+    """Every audience named: displays are left out, the pair is refused, the feeds show nothing; the others stay."""
+    alert = an_alert(kind, audiences=tuple(Audience))
+    people = [a_recipient(audience=audience, areas=("BE",)) for audience in Audience]
+    with pytest.raises(WrongAudienceError, match="display"):
+        Addressed(alert, people[0])
+    assert [one.recipient for one in addressed(alert, people)] == people[1:]
+    assert not is_public(alert)
+
+
+def test_audiences_by_default_are_those_of_before():
+    """An event that names none: displays for what is public, nobody for a vignette, helpers for a standby."""
+    display, unit, team = Audience.DISPLAY, Audience.MISSING_PERSONS_UNIT, Audience.MOBILE_TEAM
+    assert {kind: set(an_alert(kind).reaches) for kind in AlertKind} == {
+        AlertKind.PUBLIC: {display},
+        AlertKind.CHILD_ALERT: {display},
+        AlertKind.VIGNETTE: set(),
+        AlertKind.STANDBY: {unit, team},
+    }
+
+
+def test_what_no_display_gets_is_in_no_feed():
+    """A public campaign whose policy names only the mobile team stays out of the public feeds; with displays not."""
+    assert not is_public(an_alert(audiences=(Audience.MOBILE_TEAM,)))
+    assert is_public(an_alert(audiences=(Audience.DISPLAY, Audience.MOBILE_TEAM)))
+    assert is_public(an_alert())
+
+
+def test_people_get_the_full_appeal_without_a_lease():
+    """Only displays are renewed: a mobile team keeps texts, persons and end until the withdrawal."""
+    alert = an_alert(audiences=(Audience.DISPLAY, Audience.MOBILE_TEAM), expires_at=NOW + timedelta(days=1))
+    revision = Revision(alert, 1, "issued", dark=False, frame=Frame("https://z.example", "ref", NOW, NOW))
+    material = Material(
+        texts={Language.NL: Text(headline="Vermist", body="Lou Voorbeeld")},
+        persons=(PersonShown(name="Lou Voorbeeld"),),
+    )
+    variants = {audience: variant_of(a_recipient(audience=audience)) for audience in alert.reaches}
+    shown = {who: orjson.loads(message(revision, material, one))["data"] for who, one in variants.items()}
+    leased = shown[Audience.DISPLAY]
+    assert leased.pop("display_for_s") == 1800
+    assert leased == shown[Audience.MOBILE_TEAM]
+    assert {"texts", "persons", "expires_at"} <= set(leased)
 
 
 @given(
     kind=st.sampled_from(list(AlertKind)),
+    named=st.none() | st.sets(st.sampled_from(list(Audience))).map(tuple),
     audience=st.sampled_from(list(Audience)),
     exercise=st.booleans(),
     mode=st.sampled_from(list(Mode)),
     state=st.sampled_from(["active", "unverified", "paused"]),
     area=st.sampled_from([LEUVEN, GHENT, "BE", "province:20001"]),
 )
-def test_first_revision_reaches_exactly_those_it_is_for(*, kind, audience, exercise, mode, state, area):
+def test_first_revision_reaches_exactly_those_it_is_for(
+    *, kind, named, audience, exercise, mode, state, area
+):
     """Active, of the audience, of the mode, and in the area (the Unit: anywhere); everyone else gets nothing."""
     one = a_recipient(audience=audience, exercise=exercise, state=state, areas=(area,))
-    planned = plan(an_alert(kind, mode=mode), "issued", [one], {})
+    planned = plan(an_alert(kind, mode=mode, audiences=named), "issued", [one], {})
     near = area != GHENT or audience is Audience.MISSING_PERSONS_UNIT
-    wanted = (
-        state == "active" and audience in AUDIENCES[kind] and exercise == (mode is Mode.EXERCISE) and near
-    )
+    meant = audience in (DEFAULT_AUDIENCES[kind] if named is None else named)
+    allowed = audience not in FORBIDDEN_AUDIENCES[kind]
+    wanted = state == "active" and meant and allowed and exercise == (mode is Mode.EXERCISE) and near
     assert bool(planned) == wanted
 
 

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from schemas.vocabulary import AlertKind, Audience, Mode
 from services.dispatch.addresses import place_of
 from services.dispatch.bodies import Bodies
-from services.dispatch.domain import AUDIENCES, Revision
+from services.dispatch.domain import Revision
 from services.dispatch.emergency.pack import REVISION, Pack, PackedAlert, PackedPartner, seal
 from services.dispatch.publish import alert_of, earlier
 from services.dispatch.secret_boxes import open_secrets, private_key
@@ -92,8 +92,7 @@ async def _lit(
     to = [
         one
         for one in partners
-        if Audience(one["audience"]) in AUDIENCES[alert.kind]
-        and one["exercise"] == (alert.mode is Mode.EXERCISE)
+        if Audience(one["audience"]) in alert.reaches and one["exercise"] == (alert.mode is Mode.EXERCISE)
     ]
     messages = await earlier(connection, alert.alert_id, REVISION)
     frame = bodies.frame(alert, row["issued_at"], now, messages)

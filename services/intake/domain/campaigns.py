@@ -56,6 +56,7 @@ def decide_request(campaign: Campaign, case: Case, command: RequestCampaign, kno
     appeal = {
         "kind": command.kind,
         "areas": checked_areas(command.areas),
+        "audiences": policy.named_audiences,
         "languages": command.languages or LANGUAGES,
         "expires_at": command.expires_at,
         "persons": persons(case.missing, known),
@@ -230,6 +231,7 @@ def appeal_of(
     return {
         "kind": before.kind,
         "areas": areas or before.areas,
+        "audiences": before.audiences,
         "languages": spoken,
         "expires_at": expires_at or before.expires_at,
         "persons": portraits,

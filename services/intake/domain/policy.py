@@ -1,4 +1,4 @@
-"""The policy of campaigns, as data: consents, who may release, durations, texts."""
+"""The policy of campaigns, as data: consents, who may release, durations, audiences, texts."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -7,8 +7,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from schemas.audiences import FORBIDDEN_AUDIENCES
 from schemas.base import Strict
-from schemas.vocabulary import CampaignKind, Language, Party
+from schemas.vocabulary import AlertKind, Audience, CampaignKind, Language, Party
 from services.kernel.auth import Role
 
 BY_LAW: Mapping[CampaignKind, frozenset[Party]] = {CampaignKind.CHILD_ALERT: frozenset({Party.MAGISTRATE})}
@@ -49,6 +50,8 @@ class KindPolicy(Strict):
     hours: Annotated[int, Field(gt=0)]
     max_hours: Annotated[int, Field(gt=0)]
     extensions: Annotated[int, Field(ge=0)]
+    audiences: frozenset[Audience] | None = None
+    """Who gets such a campaign in its area; None: the default of its kind."""
     headlines: dict[Language, Template] = {}
 
     @model_validator(mode="after")
@@ -56,6 +59,11 @@ class KindPolicy(Strict):
         if self.hours > self.max_hours:
             raise ValueError("hours is above max_hours; a campaign would end before its time")
         return self
+
+    @property
+    def named_audiences(self) -> tuple[Audience, ...] | None:
+        """The audiences as an event holds them: always in the same order."""
+        return None if self.audiences is None else tuple(sorted(self.audiences))
 
     @property
     def stretch(self) -> timedelta:
@@ -86,4 +94,9 @@ class Policy(Strict):
                 raise ValueError(f"kinds.{kind.value}.consents: by law it needs {names}; add that")
             if any(parties & without for without in self.kinds[kind].waivers.values()):
                 raise ValueError(f"kinds.{kind.value}.waivers: nobody does without {names}; take it out")
+        for kind, rules in self.kinds.items():
+            wrong = FORBIDDEN_AUDIENCES[AlertKind(kind.value)] & (rules.audiences or frozenset())
+            if wrong:
+                names = ", ".join(sorted(wrong))
+                raise ValueError(f"kinds.{kind.value}.audiences: it must never reach {names}; take it out")
         return self
