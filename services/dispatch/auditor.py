@@ -6,6 +6,11 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from schemas.vocabulary import Mode
+from services.dispatch.bodies import SOURCE
+from services.dispatch.domain import addressed, is_stopped
+from services.dispatch.publish import alert_of, recipient_of
+from services.eventlog.store import stopped
 from services.kernel.paging import all_clear, page
 from services.kernel.postgres import Connection, Pool, in_transaction, queries
 
@@ -20,6 +25,7 @@ TOUCHED = timedelta(days=2)
 _NAMED = 5
 
 _SQL = queries("services.dispatch", "sender.sql")
+_PLANNER = queries("services.dispatch")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +55,7 @@ RULES = {
     "standby_missing": "a case is worrying and nobody stands by; see whether dispatch runs, and call the unit",
     "standby_left": "a standby outlasts the worry or the case; see whether dispatch runs, and call the unit",
     "stopped": "an alert must be dark and is not withdrawn; see whether dispatch runs, and call the partners",
+    "unplanned": "a partner is selected by what is lit and was never to get it; ping it, and call it",
     "unreconciled": "a partner was paused or changed, and what it shows has not followed; see dispatch, and call it",
 }
 
@@ -87,6 +94,38 @@ async def audit(pool: Pool, linger: timedelta, window: int | None = WINDOW) -> l
                     rule, _subject(row), *(row.get(name) for name in ("alert_id", "event_id", "recipient_id"))
                 )
                 for row in rows
+            ]
+        return findings + await _unplanned(connection)
+
+
+async def _unplanned(connection: Connection) -> list[Finding]:
+    """Active recipients whom a lit alert selects and who have nothing of it, or a withdrawal as the newest.
+
+    Both are planned in one transaction, so this holds at every moment, but for a change that is still to be followed.
+    """
+    findings = []
+    changing = {row["recipient_id"] for row in await connection.fetch(_PLANNER["to_reconcile"])}
+    for mode in Mode:
+        rows = await connection.fetch(_PLANNER["recipients"], mode is Mode.EXERCISE)
+        active = [
+            recipient_of(r) for r in rows if r["state"] == "active" and r["recipient_id"] not in changing
+        ]
+        alerts = [alert_of(row) for row in await connection.fetch(_PLANNER["alerts_lit"], mode.value)]
+        forms = await connection.fetch(_PLANNER["variants"], [one.alert_id for one in alerts])
+        # Without its content it was recorded dark and cannot be sent to anybody.
+        whole = {row["alert_id"] for row in forms if row["variant"] == SOURCE}
+        stops = await stopped(connection, [i for a in alerts for i in (a.campaign_id, a.case_id) if i])
+        for alert in alerts:
+            if alert.alert_id not in whole or is_stopped(alert, stops):
+                continue
+            last = await connection.fetch(_PLANNER["last_contents"], alert.alert_id)
+            have = {row["recipient_id"] for row in last if row["content"] != "withdrawn"}
+            findings += [
+                Finding(
+                    "unplanned", f"alert_id {alert.alert_id}, recipient_id {one}", alert.alert_id, None, one
+                )
+                for one in (found.recipient.recipient_id for found in addressed(alert, active))
+                if one not in have
             ]
     return findings
 

@@ -172,3 +172,21 @@ async def test_only_what_is_dark_afterwards_counts_as_healed(ground, pool):
     await pool.execute("update dispatch.alert_revision set cause_id = null")
     assert await heal(ground.publisher, findings) == []
     assert await heal(ground.publisher, findings) == []
+
+
+async def test_selected_partner_that_was_never_to_get_it_is_found(ground, pool):
+    """Each release reaches one delivery per selected recipient; others, and what is not active, need none."""
+    await ground.release()
+    await ground.replay()
+    assert await rules(pool) == []
+    await add_recipient(pool, areas=["44021"])
+    await add_recipient(pool, state="paused")
+    await add_recipient(pool, exercise=True)
+    assert await rules(pool) == []
+    forgotten = await add_recipient(pool)
+    [finding] = await audit(pool, NO_LINGER)
+    assert (finding.rule, finding.recipient_id) == ("unplanned", forgotten)
+    assert await heal(ground.publisher, [finding]) == [finding]
+    await ground.end()
+    await ground.replay()
+    assert await rules(pool) == []
