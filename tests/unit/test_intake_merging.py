@@ -1,6 +1,6 @@
 """A merge loses nothing that was known of the children, and shows nobody who was found."""
 
-from datetime import date
+from datetime import date, timedelta
 
 import pytest
 from intake_world import KEYS, START, World
@@ -70,3 +70,17 @@ def test_an_age_that_only_the_duplicate_knows_is_known_in_the_other_case():
     source = World().open({"age_estimate": {"min": 14, "max": 16}})
     source.merge(target)
     assert (target.latest, target.file.case.children) == ([], (child,))
+
+
+def test_of_several_campaigns_of_a_kind_the_last_that_was_released_goes_on():
+    """However early it was requested: it shows everybody who was missing at its release."""
+    source, joining, target = World().open({}), World().open({"given_name": "Ander"}), World().open({})
+    early = source.request()
+    source.release(source.request())
+    joining.merge(source)
+    source.now += timedelta(hours=1)
+    source.release(early)
+    source.merge(target)
+    (left,) = target.active()
+    assert target.campaign(left).continues == early
+    assert target.shown(left) == [0, 1]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from itertools import product
 from typing import Any
 from uuid import UUID
@@ -154,7 +155,7 @@ def _circumstances(case: Case, other: Case, moved: Moved, known: Known) -> list[
 def _going_on(
     campaigns: Iterable[Campaign], other: Case, theirs: Iterable[Campaign], moved: Moved, known: Known
 ) -> list[Draft]:
-    ours = {campaign.shown.kind: campaign for campaign in theirs if is_showing(campaign)}
+    ours = _newest(theirs)
     drafts: list[Draft] = []
     for kind, campaign in _newest(campaigns).items():
         shown = [moved[p.child_id] for p in campaign.shown.persons if p.child_id in moved]
@@ -170,7 +171,14 @@ def _going_on(
 
 
 def _newest(campaigns: Iterable[Campaign]) -> dict[CampaignKind, Campaign]:
-    return {campaign.shown.kind: campaign for campaign in campaigns if is_showing(campaign)}
+    """Of each kind the last that was released: it shows everybody who was missing then."""
+    showing = [campaign for campaign in campaigns if is_showing(campaign)]
+    return {one.shown.kind: one for one in sorted(showing, key=_released)}
+
+
+def _released(campaign: Campaign) -> datetime:
+    assert campaign.released_at is not None  # noqa: S101 - what shows was released
+    return campaign.released_at
 
 
 def _in_order(people: Mapping[int, Child]) -> list[Child]:
