@@ -165,6 +165,35 @@ async def test_what_became_of_children(settings_with_kafka, pool, history):
     assert march["details"]["undefined"]["found_deceased"] == 2
 
 
+async def test_news_of_a_child_that_stays_located_stands(settings_with_kafka, pool, history):
+    """Reopened for the others, a case keeps the news of whom was located; once all were, it is for all of them again."""
+    case = await history.case("a", brussels(2021, 2, 1), children=[child(0), child(1)])
+
+    async def located(index, *day):
+        at = brussels(2021, *day)
+        await history.fact(case, e.ChildLocated(child=index, outcome="found_safe", at=at), at)
+
+    async def closed_and_reopened(day):
+        outcomes = tuple(e.ChildOutcome(child=n, outcome="returned" if n else "found_safe") for n in (0, 1))
+        await history.fact(case, e.CaseClosed(outcomes=outcomes), brussels(2021, 3, day))
+        await history.fact(case, e.CaseReopened(reason=SEALED), brussels(2021, 3, day + 1))
+
+    await located(0, 2, 4)
+    await closed_and_reopened(4)
+    await located(1, 3, 8)
+    await closed_and_reopened(9)
+    await project(settings_with_kafka)
+
+    async def told(*day):
+        report = await annual(pool, ZONE, 2021, brussels(2021, *day))
+        return {name: n for name, n in report["outcomes"].items() if n}, report["median_hours_to_outcome"]
+
+    assert await told(3, 4, 12) == ({"found_safe": 1, "returned": 1}, {"runaway": 408.0, "total": 408.0})
+    assert await told(3, 6) == ({"found_safe": 1}, {"runaway": 72.0, "total": 72.0})
+    assert (await told(3, 8, 12))[0] == {"found_safe": 2}
+    assert await told(3, 11) == ({}, {})
+
+
 async def test_a_merged_case_counts_as_the_one_it_was_merged_into(settings_with_kafka, pool, history):
     """One disappearance reported twice is one case, with worry, children and campaigns of both, from the merge on."""
     lou = uuid4()
