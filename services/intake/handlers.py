@@ -307,10 +307,10 @@ async def _signed(deps: IntakeDeps, of_case: Iterable[Campaign]) -> dict[tuple[U
 
 
 async def _notes(deps: IntakeDeps, file: File) -> dict[SealedAt, str]:
-    """The notes of the circumstances of a case, opened: what was said about a child goes with it."""
-    sealed = [told.note for told in file.case.told if told.note is not None]
+    """The texts of a case that go with its children into another, opened."""
+    sealed = file.case.texts
     keys = await deps.vault.find(sorted({at.sealed.key for at in sealed})) if sealed else {}
-    return {at: at.opened(keys) for at in sealed}
+    return {at: at.opened(keys) for at in sealed if at.sealed.key in keys}
 
 
 # ── search and counters ─────────────────────────────────────────────────────────────────────────────────────

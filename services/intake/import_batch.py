@@ -109,10 +109,8 @@ class Batch:
                 return [Draft(campaign.stream, CampaignEnded, fields)]
             case MergeCase():
                 other = self.files[line.body.case_id]
-                notes = [told.note for told in file.case.told if told.note is not None]
-                known = replace(
-                    self._known(line, [file, other]), notes={at: at.opened(self.keys) for at in notes}
-                )
+                notes = {at: at.opened(self.keys) for at in file.case.texts if at.sealed.key in self.keys}
+                known = replace(self._known(line, [file, other]), notes=notes)
                 ours, theirs = list(file.campaigns.values()), list(other.campaigns.values())
                 return decide_merge(file.case, ours, other.case, theirs, known)
             case _:

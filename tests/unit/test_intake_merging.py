@@ -84,3 +84,15 @@ def test_of_several_campaigns_of_a_kind_the_last_that_was_released_goes_on():
     (left,) = target.active()
     assert target.campaign(left).continues == early
     assert target.shown(left) == [0, 1]
+
+
+def test_a_person_who_decided_that_it_is_worrying_is_heard_in_the_other_case():
+    """Unless somebody decided there; that a duplicate is not worrying says nothing about the other case."""
+    for ours, theirs, stands in ((True, None, True), (False, None, None), (True, False, False)):
+        source, target = World().open({}), World().open({})
+        source.fact("worrying_overridden", worrying=ours, reason="x")
+        if theirs is not None:
+            target.fact("worrying_overridden", worrying=theirs, reason="y")
+        source.merge(target)
+        decided = target.file.case.override
+        assert (decided and decided.worrying) is stands

@@ -33,7 +33,7 @@ class Known:
     """What a decision may know beside the state: the moment, the rules, who asks, and what was opened for it.
 
     `identities`: by child; None where the key is destroyed. `texts`: the newest texts of each campaign. Of what may go
-    on in another case, `signed`: what is sealed of the consents of campaigns, `notes`: those of circumstances.
+    on in another case, `signed`: what is sealed of the consents of campaigns, `notes`: the texts of the case.
     """
 
     now: datetime

@@ -76,6 +76,14 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True)
+class Overridden:
+    """A person's decision that stands."""
+
+    worrying: bool
+    reason: SealedAt
+
+
+@dataclass(frozen=True, slots=True)
 class Case:
     """A case at a version; version 0: there is none. `told`: what was not retracted, the newest last."""
 
@@ -92,7 +100,7 @@ class Case:
     details: Details = _NO_DETAILS
     children: tuple[Child, ...] = ()
     told: tuple[Told, ...] = ()
-    overridden: bool = False
+    override: Overridden | None = None
     open: bool = False
     merged_into: UUID | None = None
 
@@ -114,6 +122,12 @@ class Case:
             newest.pop((told.criterion, told.child), None)
             newest[told.criterion, told.child] = told
         return tuple(newest.values())
+
+    @property
+    def texts(self) -> tuple[SealedAt, ...]:
+        """What goes with the children into another case: notes of circumstances, and the reason of an override."""
+        notes = tuple(told.note for told in self.told if told.note is not None)
+        return (*notes, self.override.reason) if self.override else notes
 
     def said(self, criterion: Criterion, child: int) -> Told | None:
         """What counts about a child: the newest about it or about all."""
@@ -147,10 +161,10 @@ def evolve(case: Case, event: Recorded) -> Case:  # noqa: C901, PLR0911, PLR0912
             return replace(case, told=tuple(told for told in case.told if told.event_id != data.event_id))
         case Reclassified() as data:
             return replace(case, kind=data.kind, details=data.details)
-        case WorryingOverridden():
-            return replace(case, overridden=True)
+        case WorryingOverridden() as data:
+            return replace(case, override=Overridden(data.worrying, at(event, "reason", data.reason)))
         case OverrideWithdrawn():
-            return replace(case, overridden=False)
+            return replace(case, override=None)
         case ChildLocated() as data:
             return replace(case, children=_with_outcomes(case, (data,), located=True))
         case ChildrenJoined() as data:

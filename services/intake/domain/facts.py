@@ -161,7 +161,7 @@ def decide_fact(  # noqa: C901, PLR0911 - one branch per fact
             fields = {"kind": kind, "details": details, "reason": _text(case, fact.reason)}
             return [Draft(case.stream, Reclassified, fields)]
         case WithdrawOverride():
-            if not case.overridden:
+            if case.override is None:
                 raise StateRuleError("no-override", "no override stands: there is nothing to withdraw")
             return [Draft(case.stream, OverrideWithdrawn, {})]
         case MergeCase():

@@ -14,6 +14,7 @@ from schemas.events import (
     CircumstanceReported,
     ConsentRecorded,
     DetailsCorrected,
+    WorryingOverridden,
 )
 from schemas.vocabulary import Answer, CampaignKind, Criterion, EndReason
 from services.intake.domain.appeal import Known
@@ -50,6 +51,10 @@ def decide_merge(
     after = replace(other, children=(*other.children, *joining))
     drafts += _ages(case, other, moved, known)
     drafts += _circumstances(case, after, moved, known)
+    if moved and case.override and case.override.worrying and other.override is None:
+        # Of a reason that is erased a dash is left: the decision itself stands.
+        reason = Secret(key_name("case", other.case_id), known.notes.get(case.override.reason, "-"))
+        drafts.append(Draft(other.stream, WorryingOverridden, {"worrying": True, "reason": reason}))
     return [*drafts, *end_all(campaigns, EndReason.OTHER), *_going_on(campaigns, after, theirs, moved, known)]
 
 
