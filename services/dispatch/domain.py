@@ -108,11 +108,6 @@ CAP_FULL = Variant("cap", "full", ALL_LANGUAGES, Audience.DISPLAY)
 """What CAP partners get and the public feeds show."""
 
 
-def is_leased(variant: Variant) -> bool:
-    """Whether an appeal in this form must be renewed: only displays are, others keep it until it is over."""
-    return variant.audience is Audience.DISPLAY
-
-
 @dataclass(frozen=True, slots=True)
 class Planned:
     """One delivery to be made."""
@@ -299,6 +294,11 @@ def variants_for(alert: Alert, recipients: Iterable[Recipient]) -> set[Variant]:
     wanted = {variant_of(one.recipient) for one in addressed(alert, recipients)}
     linked = {replace(one, content="full") for one in wanted if one.format == "cap"}
     return wanted | linked | ({CAP_FULL} if is_public(alert) else set())
+
+
+def is_leased(variant: Variant) -> bool:
+    """Whether an appeal in this form must be renewed: only displays are, others keep it until it is over."""
+    return variant.audience is Audience.DISPLAY
 
 
 def is_public(alert: Alert) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
+from schemas.audiences import reached
 from schemas.events import (
     AlertFact,
     AlertWithdrawn,
@@ -11,7 +12,7 @@ from schemas.events import (
     DeliveryDelivered,
     ReceiptRecorded,
 )
-from schemas.vocabulary import Audience, ReceiptState
+from schemas.vocabulary import AlertKind, Audience, ReceiptState
 from services.eventlog.store import Recorded
 from services.intake.domain.campaign import Campaign, Consent, is_active, missing_consents
 from services.intake.domain.case import Case, Child
@@ -150,6 +151,7 @@ def campaign_view(campaign: Campaign, keys: Keys, policy: Policy) -> Json:
         "active": is_active(campaign),
         "version": campaign.version,
         "areas": list(appeal.areas),
+        "audiences": sorted(reached(AlertKind(appeal.kind.value), appeal.audiences)),
         "languages": [language.value for language in appeal.languages],
         "expires_at": _time(appeal.expires_at),
         "children": [person.child for person in appeal.persons],

@@ -73,6 +73,12 @@ async def test_an_explanation_names_the_pairs_that_meet_and_what_is_against_it(c
     standby = {"areas": [GHENT], "kind": "standby"}
     found = (await call("POST", "/v1/areas:explain", standby, role=Role.COORDINATOR)).json["partners"]
     assert [one["name"] for one in found if one["selected"]] == ["E team"]
+    named = {"areas": [GHENT], "audiences": ["mobile_team"]}
+    found = (await call("POST", "/v1/areas:explain", named, role=Role.COORDINATOR)).json["partners"]
+    assert [one["name"] for one in found if one["selected"]] == ["E team"]
+    named = {"areas": [GHENT], "kind": "vignette", "audiences": ["display"]}
+    found = (await call("POST", "/v1/areas:explain", named, role=Role.COORDINATOR)).json["partners"]
+    assert not any(one["selected"] for one in found)
     assert await pool.fetchval("select count(*) from dispatch.delivery") == 0
 
 

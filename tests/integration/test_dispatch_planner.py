@@ -1,24 +1,29 @@
 """The planner plans each revision exactly once, for those who must get it, and keeps everything else dark."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
+from importlib import resources
 from uuid import uuid4
 
+import orjson
 import pytest
 from dispatch_ground import GHENT, LEUVEN, NAME, Ground, add_recipient, in_future, snapshot
 
 from schemas.events import CASE_EVENTS, CaseClosed, CaseMerged
-from schemas.vocabulary import CampaignKind, Criterion, Mode, Origin
+from schemas.vocabulary import Audience, CampaignKind, Criterion, Mode, Origin
 from services.dispatch import main as dispatch_main
 from services.dispatch import standby
 from services.dispatch.campaigns import campaign_alert
+from services.dispatch.partners import activate
 from services.dispatch.standby import standby_alert, withdraw_calm
 from services.dispatch.stops import AT_START, darken
 from services.dispatch.stream import Planner
 from services.eventlog.producer import producer
 from services.eventlog.relay import Relay
 from services.eventlog.store import Cause, case_stream, read_stream
-from services.kernel.postgres import create_pool
+from services.intake.policy import load_policy
+from services.kernel.postgres import create_pool, in_transaction
 from services.kernel.service import Runtime
 from services.kernel.streaming import Message, run_stream, stream_app
 from services.kernel.topic_identity import topic_identity
@@ -90,6 +95,64 @@ async def test_vignette_reaches_no_display(ground):
     await ground.replay()
     assert await ground.revisions() == [(1, "issued")]
     assert await ground.deliveries() == []
+
+
+async def test_audiences_of_the_policy_get_the_appeal_and_its_withdrawal(ground, tmp_path):
+    """Mobile team and displays of the area, one that joins late too; an update and the end reach the same."""
+    file = tmp_path / "policy.toml"
+    text = resources.files("services.intake").joinpath("policy.toml").read_text(encoding="utf-8")
+    file.write_text(text.replace('audiences = ["display"]', 'audiences = ["display", "mobile_team"]'))
+    audiences = load_policy(file).kinds[CampaignKind.PUBLIC].named_audiences
+    display = await add_recipient(ground.pool)
+    team = await add_recipient(ground.pool, audience="mobile_team", languages=["fr"])
+    await add_recipient(ground.pool, audience="mobile_team", areas=[GHENT])
+    await add_recipient(ground.pool, audience="missing_persons_unit")
+    late = await add_recipient(ground.pool, audience="mobile_team", state="unverified")
+    await ground.release(audiences=audiences)
+    await ground.replay()
+    issued = await ground.deliveries()
+    assert {row["recipient_id"] for row in issued} == {display, team}
+    [event] = await read_stream(ground.pool, f"alert-{campaign_alert(ground.campaign)}")
+    assert (event.data.recipients, event.data.displays, event.data.to) == (2, 1, (display,))
+    bodies = {row["recipient_id"]: (await ground.body(row))["data"] for row in issued}
+    assert set(bodies[team]["texts"]) == {"fr"}
+    assert bodies[team]["persons"] == bodies[display]["persons"]
+    assert ("display_for_s" in bodies[team], "display_for_s" in bodies[display]) == (False, True)
+    await in_transaction(ground.pool, lambda connection: activate(connection, late))
+    [joined] = await ground.deliveries(recipient_id=late)
+    assert (await ground.body(joined))["data"]["persons"][0]["name"] == NAME
+    await ground.update(audiences=audiences)
+    await ground.replay()
+    assert {r["recipient_id"] for r in await ground.deliveries(content="updated")} == {display, team, late}
+    await ground.end()
+    await ground.replay()
+    assert {r["recipient_id"] for r in await ground.deliveries(content="withdrawn")} == {display, team, late}
+
+
+async def test_event_without_audiences_plans_as_before(ground):
+    """As events of before the field: displays alone, and the row says that nothing was named."""
+    display = await add_recipient(ground.pool)
+    await add_recipient(ground.pool, audience="mobile_team")
+    await ground.release()
+    [message] = await ground.messages()
+    data = orjson.loads(message.value)
+    data["appeal"].pop("audiences", None)
+    await ground.planner.apply([replace(message, value=orjson.dumps(data))])
+    assert [row["recipient_id"] for row in await ground.deliveries()] == [display]
+    assert await ground.pool.fetchval("select audiences from dispatch.alert") is None
+
+
+async def test_vignette_reaches_the_team_that_its_policy_names_and_no_display_whatever_it_says(ground):
+    """The team gets it whole; a display is left out although the event names it."""
+    await add_recipient(ground.pool, areas=["BE"])
+    team = await add_recipient(ground.pool, audience="mobile_team")
+    named = (Audience.DISPLAY, Audience.MOBILE_TEAM)
+    await ground.release(kind=CampaignKind.VIGNETTE, audiences=named)
+    await ground.replay()
+    [row] = await ground.deliveries()
+    assert row["recipient_id"] == team
+    body = (await ground.body(row))["data"]
+    assert (body["kind"], body["persons"][0]["name"]) == ("vignette", NAME)
 
 
 async def test_exercise_reaches_only_recipients_marked_for_exercises(ground):

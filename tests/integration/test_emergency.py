@@ -14,6 +14,7 @@ from sender_ground import Ground as SenderGround
 from sender_ground import answering, partners, until
 
 from schemas.commands import Receipt
+from schemas.vocabulary import Audience
 from services import cap
 from services.dispatch.auditor import audit
 from services.dispatch.emergency import sending, writing
@@ -205,6 +206,18 @@ async def test_partner_that_the_tables_do_not_know_as_sent_to_goes_dark_too(grou
     pack = await build(pool, settings)
     assert far in {errand.partner.recipient_id for errand in errands(pack)}
     assert exercise not in {errand.partner.recipient_id for errand in errands(pack)}
+
+
+@pytest.mark.parametrize("named", [None, (Audience.DISPLAY, Audience.MOBILE_TEAM)])
+async def test_pack_reaches_the_audiences_of_the_alert(ground, senders, pool, settings, named):
+    """A mobile team whose policy names it is told, else it is not: it never had anything."""
+    display = await senders.recipient("http://127.0.0.1:9/a")
+    team = await senders.recipient("http://127.0.0.1:9/team")
+    await pool.execute("update dispatch.recipient set audience = 'mobile_team' where recipient_id = $1", team)
+    await ground.release(audiences=named)
+    await ground.replay()
+    told = {errand.partner.recipient_id for errand in errands(await build(pool, settings))}
+    assert told == ({display, team} if named else {display})
 
 
 async def test_standby_is_no_part_of_it(ground, pool, settings):

@@ -118,6 +118,32 @@ def test_different_texts_have_different_identifiers(variant, expected):
     assert identifier(ALERT_ID, 7, variant) == f"{ALERT_ID}{expected}"
 
 
+def test_what_is_for_people_is_restricted_and_has_no_lease():
+    """The appeal of a public campaign for the mobile team: whole, not to be passed on, and nobody renews it."""
+    office = Originator("zoeklicht@alerts.example", "116 000", UTC)
+    material = Material(persons=(PersonShown(name=SECRET),))
+    team, display = (
+        passed(appeal_message(revision(), material, Variant("cap", "full", ALL_LANGUAGES, audience), office))
+        for audience in (Audience.MOBILE_TEAM, Audience.DISPLAY)
+    )
+    assert (team.scope, display.scope) == ("Restricted", "Public")
+    for message, leased in ((team, False), (display, True)):
+        for info in message.infos:
+            assert SECRET in str(info)
+            assert ("display_for_s" in {one.name for one in info.parameters}) is leased
+
+
+@pytest.mark.parametrize("kind", list(AlertKind))
+def test_what_no_display_gets_is_cancelled_without_the_public(kind):
+    """Nor does such a message lead to a public page that does not exist."""
+    office = Originator("zoeklicht@alerts.example", "116 000", UTC)
+    discreet = kind in (AlertKind.VIGNETTE, AlertKind.STANDBY)
+    assert cancel_message(revision(kind), office).scope == ("Restricted" if discreet else "Public")
+    team = Variant("cap", "full", ALL_LANGUAGES, Audience.MOBILE_TEAM)
+    message = appeal_message(revision(kind), Material(), team, office)
+    assert {info.web is None for info in message.infos} == {discreet}
+
+
 def recipient(**changes) -> Recipient:
     row = {"format": "cap", "content": "full", "areas": ("24062",), "languages": ("fr",), "exercise": False}
     return Recipient(ALERT_ID, audience=Audience.DISPLAY, state="active", **{**row, **changes})

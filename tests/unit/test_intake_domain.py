@@ -7,6 +7,7 @@ import pytest
 from intake_world import ALL, KEYS, START, World, consent
 from pydantic import ValidationError
 
+from schemas.audiences import DEFAULT_AUDIENCES
 from schemas.commands import (
     AgeEstimate,
     EndCampaign,
@@ -14,7 +15,7 @@ from schemas.commands import (
     GiveConsent,
     UpdateCampaign,
 )
-from schemas.vocabulary import Language
+from schemas.vocabulary import AlertKind, Audience, CampaignKind, Language
 from services.intake.domain import campaign as campaign_states
 from services.intake.domain import campaigns
 from services.intake.domain.ages import age_on, age_range
@@ -381,3 +382,57 @@ def test_a_child_alert_without_a_magistrate_is_no_policy(tmp_path):
         load_policy(tmp_path / "none.toml")
     file.write_text(text)
     assert load_policy(file) == load_policy()
+
+
+def test_a_vignette_for_displays_is_no_policy(tmp_path):
+    """Refused with the kind and what to do; other audiences are taken, also none; a word that is none is not."""
+    file = tmp_path / "policy.toml"
+    text = resources.files("services.intake").joinpath("policy.toml").read_text()
+    for wrong in ('["display"]', '["mobile_team", "display"]'):
+        file.write_text(text.replace("audiences = []", f"audiences = {wrong}"))
+        with pytest.raises(
+            SettingsError, match=r"kinds\.vignette\.audiences: .* never reach display; take it out"
+        ):
+            load_policy(file)
+    file.write_text(text.replace("audiences = []", 'audiences = ["posters"]'))
+    with pytest.raises(SettingsError, match=r"kinds\.vignette\.audiences"):
+        load_policy(file)
+    file.write_text(text.replace("audiences = []", 'audiences = ["missing_persons_unit", "mobile_team"]'))
+    assert load_policy(file).kinds["vignette"].audiences == {
+        Audience.MOBILE_TEAM,
+        Audience.MISSING_PERSONS_UNIT,
+    }
+    file.write_text("\n".join(line for line in text.splitlines() if not line.startswith("audiences")))
+    assert {one.audiences for one in load_policy(file).kinds.values()} == {None}
+
+
+def test_the_shipped_policy_names_the_default_audiences():
+    """What it says is what holds for a policy of before that says nothing."""
+    kinds = load_policy().kinds
+    assert {kind.value: one.audiences for kind, one in kinds.items()} == {
+        kind.value: DEFAULT_AUDIENCES[AlertKind(kind.value)] for kind in CampaignKind
+    }
+
+
+@pytest.mark.parametrize("named", [None, frozenset(), frozenset({Audience.MOBILE_TEAM, Audience.DISPLAY})])
+def test_a_campaign_keeps_the_audiences_it_was_requested_with(named):
+    """Through release, update, extension, a child that is found and a merge, though the policy changes meanwhile."""
+    wanted = None if named is None else tuple(sorted(named))
+    source, target = World().open({}, {}), World().open({"given_name": "Ander"})
+    of_before = source.policy
+    kinds = {k: p.model_copy(update={"audiences": named}) for k, p in of_before.kinds.items()}
+    source.policy = of_before.model_copy(update={"kinds": kinds})
+    campaign = source.request("public")
+    source.policy = of_before
+    for step in (
+        lambda: source.release(campaign),
+        lambda: source.update(campaign, areas=["BE"]),
+        lambda: source.extend(campaign, 800),
+        lambda: source.fact("child_located", child=0, outcome="returned", at=START),
+    ):
+        assert source.campaign(campaign).shown.audiences == wanted
+        step()
+        assert source.campaign(campaign).shown.audiences == wanted
+    source.merge(target)
+    [moved] = target.active()
+    assert target.campaign(moved).shown.audiences == wanted
