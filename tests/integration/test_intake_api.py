@@ -1,7 +1,6 @@
 """Intake over HTTP, on a real PostgreSQL: every documented answer, and what must not happen with it."""
 
 import asyncio
-import itertools
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -20,7 +19,9 @@ from schemas.events import (
 from services.eventlog.store import (
     alert_stream,
     assessment_stream,
+    case_stream,
     delivery_stream,
+    lock_streams,
     stopped,
 )
 from services.intake.handlers import IntakeDeps
@@ -393,13 +394,23 @@ async def test_a_repeat_after_closing_is_still_the_first_answer(api):
 
 
 async def test_a_key_in_flight_is_409(api):
-    """While a request with the same key is at work, the second one is asked to come back."""
-    keys = itertools.repeat("same")
-    got = await asyncio.gather(*(api.post("/v1/cases", CASE, Idempotency_Key=next(keys)) for _ in range(8)))
-    assert {one.status for one in got} <= {201, 409}
-    assert all(one.headers["Retry-After"] for one in got if one.status == 409)
-    assert len({one.body["case_id"] for one in got if one.status == 201}) == 1
-    assert await api.count() == 1
+    """While a request with the same key is at work, the second one is asked to come back; it is done once."""
+    case = await api.opened()
+
+    async def note() -> Any:
+        return await api.post(
+            f"/v1/cases/{case}/events", {"type": "note_added", "text": "x"}, Idempotency_Key="k"
+        )
+
+    async with api.pool.acquire() as connection, connection.transaction():
+        await lock_streams(connection, [case_stream(UUID(case))])
+        both = [asyncio.create_task(note()) for _ in range(2)]
+        done, waiting = await asyncio.wait(both, timeout=15, return_when=asyncio.FIRST_COMPLETED)
+    (refused,), (first,) = [one.result() for one in done], await asyncio.gather(*waiting)
+    assert (refused.status, refused.body["rule"], first.status) == (409, "idempotency-in-flight", 201)
+    assert refused.headers["Retry-After"] == "1"
+    assert (await note()).body == first.body
+    assert await api.types(case) == ["case.opened.v1", "case.note_added.v1"]
 
 
 async def test_refused_commands_are_not_kept(api):
