@@ -133,7 +133,7 @@ class _Story:
         child |= {"ref": f"kind-{who}"}
         if self.draw(st.booleans()):
             child |= {"nationality": self.draw(COUNTRIES)}
-        return child | self.draw(st.sampled_from(({"date_of_birth": self.births[who]}, ESTIMATE, {})))
+        return child | self.draw(st.sampled_from(({"date_of_birth": self.births[who]}, ESTIMATE, LOW, {})))
 
     def _details(self) -> Line:
         if self.kind == "undefined":
@@ -207,7 +207,7 @@ class _Story:
         n = self.draw(st.integers(0, len(self.who) - 1))
         change: Line = {"child": n, "gender": self.draw(GENDERS), "nationality": self.draw(COUNTRIES)}
         if self.who[n] != 4:
-            change |= self.draw(st.sampled_from(({}, {"date_of_birth": "2008-06-10"}, ESTIMATE)))
+            change |= self.draw(st.sampled_from(({}, {"date_of_birth": "2008-06-10"}, ESTIMATE, LOW)))
         data: Line = {"children": [change]}
         if self.draw(st.booleans()):
             data["last_seen"] = {"postal_code": self.draw(POSTCODES)}
@@ -236,6 +236,7 @@ class _Story:
 
 
 ESTIMATE = {"age_estimate": {"min": 11, "max": 14}}
+LOW = {"age_estimate": {"min": 8, "max": 10}}
 
 
 @st.composite
