@@ -46,10 +46,11 @@ from services.eventlog.wire import headers
 from services.kernel.clock import SystemClock
 from services.kernel.embedded import EmbeddedKafka, EmbeddedPostgres
 from services.kernel.kafka import create_topics
+from services.kernel.messages import Message
 from services.kernel.migrations import migrate
 from services.kernel.postgres import Pool, create_pool
 from services.kernel.settings import Settings, load_settings
-from services.kernel.streaming import MAX_BATCH, Message
+from services.kernel.streaming import MAX_BATCH
 
 WORKER = "from services.criteria.main import main; raise SystemExit(main())"
 EVENTS_A_CASE = 6

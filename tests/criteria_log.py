@@ -26,8 +26,8 @@ from services.eventlog.store import (
     read_stream,
 )
 from services.eventlog.wire import headers
+from services.kernel.messages import Message
 from services.kernel.settings import Settings
-from services.kernel.streaming import Message
 from services.kernel.topic_identity import topic_identity
 
 

@@ -21,9 +21,9 @@ from services.eventlog.store import (
     lock_streams,
 )
 from services.kernel.clock import Clock
+from services.kernel.messages import Message, record_progress
 from services.kernel.paging import all_clear, page
 from services.kernel.postgres import Connection, Pool, in_transaction
-from services.kernel.streaming import Message, record_progress
 
 CONSUMER = "criteria"
 TIMERS_AT_ONCE = 100

@@ -16,8 +16,8 @@ from services.criteria.directive import Rules
 from services.criteria.domain import CaseFile
 from services.criteria.errors import StaleCaseError
 from services.criteria.rulebook import RulesError
+from services.kernel.messages import Message
 from services.kernel.postgres import Connection, Pool, queries
-from services.kernel.streaming import Message
 
 FORMAT = 1
 """Raise it whenever CaseState changes its shape: rows of another format are built again from the event store."""

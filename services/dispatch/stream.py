@@ -27,10 +27,10 @@ from services.dispatch.bodies import KeysAwayError
 from services.dispatch.publish import Publisher, Seen
 from services.eventlog import wire
 from services.eventlog.store import Recorded, recorded
+from services.kernel.messages import Message, record_progress
 from services.kernel.paging import all_clear, page
 from services.kernel.postgres import queries
 from services.kernel.settings import Settings
-from services.kernel.streaming import Message, record_progress
 
 CONSUMER = "dispatch"
 ACTING = frozenset(

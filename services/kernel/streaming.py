@@ -11,7 +11,6 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from mode.supervisors import CrashingSupervisor
 
 from services.kernel.errors import ZoeklichtError
 from services.kernel.kafka import MAX_MESSAGE_BYTES
-from services.kernel.postgres import Connection
+from services.kernel.messages import Message
 from services.kernel.service import Runtime
 from services.kernel.settings import Settings
 from services.kernel.watchdog import Deadline
@@ -35,18 +34,6 @@ log = structlog.get_logger()
 
 class StreamingError(ZoeklichtError):
     """The stream processor ended; its process ends with it and is started again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """A message as it came: nothing is decoded, so that a poison one can be set aside whole."""
-
-    topic: str
-    partition: int
-    offset: int
-    key: bytes
-    value: bytes
-    headers: tuple[tuple[str, bytes], ...]
 
 
 Apply = Callable[[Sequence[Message]], Awaitable[None]]
@@ -187,14 +174,3 @@ async def _watch_assignment(app: faust.App, runtime: Runtime) -> None:
         runtime.ready = not app.rebalancing and bool(app.consumer.assignment())
         runtime.progress = {**runtime.progress, "partitions": len(app.consumer.assignment())}
         await asyncio.sleep(0.2)
-
-
-async def record_progress(connection: Connection, consumer: str, messages: Sequence[Message]) -> None:
-    """Notes how far `consumer` has come, in the transaction of its work."""
-    ends = {(m.topic, m.partition): m.offset + 1 for m in messages}
-    await connection.executemany(
-        "insert into kernel.consumer_progress (consumer, topic, partition, next_offset) values ($1, $2, $3, $4)"
-        " on conflict (consumer, topic, partition) do update set next_offset = excluded.next_offset,"
-        " moved_at = clock_timestamp()",
-        [(consumer, topic, partition, offset) for (topic, partition), offset in sorted(ends.items())],
-    )

@@ -36,8 +36,8 @@ from services.eventlog.store import (
     lock_streams,
 )
 from services.kernel.ids import new_id
+from services.kernel.messages import Message
 from services.kernel.settings import Settings
-from services.kernel.streaming import Message
 from services.kernel.vault import Vault, context, key_name, seal
 
 NAME = "Lou Voorbeeld"

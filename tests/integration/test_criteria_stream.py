@@ -31,9 +31,10 @@ from services.criteria.handlers import Assessor
 from services.criteria.main import serve
 from services.criteria.rulebook import RulesError
 from services.criteria.stream import criteria_stream, run_reports, run_timers
+from services.kernel.messages import Message
 from services.kernel.paging import open_pages
 from services.kernel.service import Runtime
-from services.kernel.streaming import Message, run_stream
+from services.kernel.streaming import run_stream
 
 MEDICATION = Criterion.MEDICATION_DEPENDENT
 CLOSED = CaseClosed(outcomes=())

@@ -23,9 +23,10 @@ from services.eventlog.producer import producer
 from services.eventlog.relay import Relay
 from services.eventlog.store import Cause, case_stream, read_stream
 from services.intake.policy import load_policy
+from services.kernel.messages import Message
 from services.kernel.postgres import create_pool, in_transaction
 from services.kernel.service import Runtime
-from services.kernel.streaming import Message, run_stream, stream_app
+from services.kernel.streaming import run_stream, stream_app
 from services.kernel.topic_identity import topic_identity
 
 
