@@ -552,6 +552,7 @@ async def test_update_extend_and_end(api):
     assert (await api.post(f"{path}/extend", later, "coordinator")).body["rule"] == "extensions-used"
     shown = (await api.case(case))["campaigns"][0]
     assert (shown["areas"], shown["languages"], shown["extensions"]) == (["BE"], ["nl"], 3)
+    assert shown["audiences"] == ["display"]
     ended = await api.post(f"{path}/end", {"reason": "other", "note": "x"}, "coordinator")
     assert (ended.status, ended.body["state"]) == (200, "ended")
     assert (await api.post(f"{path}/end", {"reason": "other"}, "coordinator")).status == 409
