@@ -15,6 +15,7 @@ from services.geography import (
     municipalities,
     municipality_of,
     overlap,
+    polygons,
     province_of,
     region_of,
     shared,
@@ -165,13 +166,13 @@ def square(x, y, half):
 def test_a_drawn_area_selects_what_it_meets():
     """In Leuven alone; around Brussels all its neighbours; two parts select both; a hole is not in it."""
     leuven, gent = square(4.70, 50.88, 0.02), square(3.72, 51.05, 0.02)
-    assert drawn.met(polygon(leuven)) == ["leuven"]
+    assert polygons.met(polygon(leuven)) == ["leuven"]
     both = Drawn(type="MultiPolygon", coordinates=[[leuven], [gent]])
-    assert drawn.met(both) == ["leuven", "oost-vlaanderen"]
+    assert polygons.met(both) == ["leuven", "oost-vlaanderen"]
     ring = polygon(square(4.5, 50.8, 3), square(4.36, 50.83, 0.6))
-    assert "brussel" not in drawn.met(ring)
-    assert "eupen" in drawn.met(ring)
-    assert drawn.met(polygon(square(4.5, 50.5, 5))) == sorted(ARRONDISSEMENTS)
+    assert "brussel" not in polygons.met(ring)
+    assert "eupen" in polygons.met(ring)
+    assert polygons.met(polygon(square(4.5, 50.5, 5))) == sorted(ARRONDISSEMENTS)
     assert drawn.resolved(["24062", polygon(leuven), "24062", polygon(leuven)]) == [
         "24062",
         "arrondissement:leuven",
@@ -180,9 +181,9 @@ def test_a_drawn_area_selects_what_it_meets():
 
 def test_an_arrondissement_drawn_along_its_own_border_selects_itself():
     """Neighbours share a border and nothing inside: touching is not meeting."""
-    for slug, boundary in drawn._boundaries().items():
-        assert drawn._meeting(boundary) == [slug]
-    assert sorted(drawn._boundaries()) == sorted(ARRONDISSEMENTS)
+    for slug, boundary in polygons.boundaries().items():
+        assert polygons._meeting(boundary) == [slug]
+    assert sorted(polygons.boundaries()) == sorted(ARRONDISSEMENTS)
 
 
 @settings(max_examples=60, deadline=None)
@@ -194,12 +195,12 @@ def test_a_drawn_area_holds_the_arrondissement_of_its_middle(x, y, half, start, 
     turned = corners[start:] + corners[:start]
     ring = list(reversed(turned)) if backwards else turned
     try:
-        small = set(drawn.met(polygon([*ring, ring[0]])))
+        small = set(polygons.met(polygon([*ring, ring[0]])))
     except DrawnAreaError:  # outside of Belgium
         small = set()
     assert at_point <= small or len(at_point) > 1
     if small:
-        assert small <= set(drawn.met(polygon(square(x, y, half * 2))))
+        assert small <= set(polygons.met(polygon(square(x, y, half * 2))))
 
 
 CLOSED = [[4.7, 50.8], [4.8, 50.8], [4.8, 50.9], [4.7, 50.8]]
@@ -232,7 +233,7 @@ CLOSED = [[4.7, 50.8], [4.8, 50.8], [4.8, 50.9], [4.7, 50.8]]
 def test_what_is_no_polygon_is_refused_by_its_rule(coordinates, rule):
     """Each rule has a name, and what to do is said without repeating a position."""
     with pytest.raises(DrawnAreaError) as caught:
-        drawn.met(Drawn(type="Polygon", coordinates=coordinates))
+        polygons.met(Drawn(type="Polygon", coordinates=coordinates))
     assert caught.value.rule == rule
     assert "50.8" not in str(caught.value).replace("[4.70, 50.88]", "")
 
@@ -249,4 +250,4 @@ def test_a_multipolygon_is_made_of_polygons():
     """Nested one level too little or too much: refused by rule, never a crash."""
     for coordinates in ([CLOSED], [[[CLOSED]]], [[]], [5], [None]):
         with pytest.raises(DrawnAreaError):
-            drawn.met(Drawn(type="MultiPolygon", coordinates=coordinates))
+            polygons.met(Drawn(type="MultiPolygon", coordinates=coordinates))
