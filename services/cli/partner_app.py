@@ -1,35 +1,20 @@
 """`zoeklicht partner …`: recipients of alerts, as an administrator works with them. What is heavy is imported late."""
 
 # ruff: noqa: PLC0415 - late imports are the point here
-import asyncio
-from collections.abc import Callable, Coroutine
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
 import typer
+
+from services.cli.options import DEFAULT_DATA, DataOption, do
 
 partner_app = typer.Typer(
     help="Recipients of alerts: register, watch, pause, send again.", no_args_is_help=True
 )
 
-DataOption = Annotated[
-    Path,
-    typer.Option(
-        "--data",
-        envvar="ZOEKLICHT_DATA",
-        help="The folder of the installation; the system running there is used, or its servers are started.",
-        file_okay=False,
-    ),
-]
-DEFAULT_DATA = Path(".zoeklicht")
 Who = Annotated[str, typer.Argument(metavar="PARTNER", help="The partner's id or its exact name.")]
 Form = Annotated[Literal["table", "json"], typer.Option("--format", help="How to write it.")]
 AlertOption = Annotated[UUID | None, typer.Option("--alert", help="Only this alert.")]
-
-
-def _do(work: Callable[[], Coroutine[Any, Any, int | None]]) -> None:
-    raise typer.Exit(asyncio.run(work()) or 0)
 
 
 @partner_app.command("list")
@@ -37,7 +22,7 @@ def list_(data: DataOption = DEFAULT_DATA, form: Form = "table") -> None:
     """Show every partner with its state."""
     from services.cli import partners
 
-    _do(lambda: partners.list_(data, form))
+    do(lambda: partners.list_(data, form))
 
 
 @partner_app.command()
@@ -45,7 +30,7 @@ def show(who: Who, data: DataOption = DEFAULT_DATA) -> None:
     """Show everything about a partner but its secrets."""
     from services.cli import partners
 
-    _do(lambda: partners.show(data, who))
+    do(lambda: partners.show(data, who))
 
 
 @partner_app.command()
@@ -93,7 +78,7 @@ def create(
         "audience": audience,
         "exercise": exercise,
     }
-    _do(lambda: partners.create(data, fields, loopback=allow_loopback_partners))
+    do(lambda: partners.create(data, fields, loopback=allow_loopback_partners))
 
 
 @partner_app.command()
@@ -101,7 +86,7 @@ def pause(who: Who, data: DataOption = DEFAULT_DATA) -> None:
     """Take back what a partner shows and send it no alerts until its pause ends; withdrawals always go."""
     from services.cli import partners
 
-    _do(lambda: partners.pause(data, who, paused=True))
+    do(lambda: partners.pause(data, who, paused=True))
 
 
 @partner_app.command()
@@ -109,7 +94,7 @@ def resume(who: Who, data: DataOption = DEFAULT_DATA) -> None:
     """End a pause: a ping proves the address, then what is lit is sent again."""
     from services.cli import partners
 
-    _do(lambda: partners.pause(data, who, paused=False))
+    do(lambda: partners.pause(data, who, paused=False))
 
 
 @partner_app.command()
@@ -123,7 +108,7 @@ def ping(
     """Ping a partner and say what it answered; exit 1 when it did not."""
     from services.cli import partners
 
-    _do(lambda: partners.ping(data, who, wait_s))
+    do(lambda: partners.ping(data, who, wait_s))
 
 
 @partner_app.command()
@@ -131,7 +116,7 @@ def rotate(who: Who, data: DataOption = DEFAULT_DATA) -> None:
     """Make a new secret and print it; the old one goes on signing beside it for 24 hours."""
     from services.cli import partners
 
-    _do(lambda: partners.rotate(data, who))
+    do(lambda: partners.rotate(data, who))
 
 
 @partner_app.command()
@@ -144,7 +129,7 @@ def health(
     """Show how a partner is doing: breaker, answers, failures, what waits; exit 1 unless it is well."""
     from services.cli import partners
 
-    _do(lambda: partners.health(data, who, hours, form))
+    do(lambda: partners.health(data, who, hours, form))
 
 
 @partner_app.command()
@@ -158,7 +143,7 @@ def log(
     """Show what was sent to a partner, with each attempt."""
     from services.cli import partners
 
-    _do(lambda: partners.log(data, who, alert, limit, form))
+    do(lambda: partners.log(data, who, alert, limit, form))
 
 
 @partner_app.command()
@@ -175,7 +160,7 @@ def replay(
 
     if sum(one is not None for one in (partner, alert, delivery)) != 1:
         raise typer.BadParameter("give exactly one of --partner, --alert and --delivery")
-    _do(lambda: partners.replay(data, partner, alert, delivery))
+    do(lambda: partners.replay(data, partner, alert, delivery))
 
 
 @partner_app.command("may-still-show")
@@ -183,4 +168,4 @@ def may_still_show(data: DataOption = DEFAULT_DATA, alert: AlertOption = None, f
     """List who may still show a child that was found, and whom to call; exit 1 when somebody may."""
     from services.cli import partners
 
-    _do(lambda: partners.may_still_show(data, alert, form))
+    do(lambda: partners.may_still_show(data, alert, form))
