@@ -1,5 +1,6 @@
 """Who a child is stays sealed wherever the system writes: every row of every table, every record of Kafka, every log."""
 
+import asyncio
 import base64
 import re
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ ENCODED, BYTES = (
     re.compile(rb"(?:[A-Za-z0-9+/_-]{4}){3,}(?:[A-Za-z0-9+/_-]{2,3})?"),
     re.compile(rb"(?:[0-9a-f]{2}){6,}"),
 )
+READ_WITHIN_S = 60.0
 CHILD = {"given_name": NAME, "family_name": FAMILY, "date_of_birth": BORN, "description": f"belt {PHONE}"}
 
 
@@ -58,18 +60,21 @@ async def records(servers: str) -> list[tuple[str, bytes]]:
     finally:
         await admin.close()
     places = [TopicPartition(one["topic"], n["partition"]) for one in described for n in one["partitions"]]
-    consumer = AIOKafkaConsumer(bootstrap_servers=servers)
+    # From the beginning by setting: a consumer that begins at the end goes there in the background, at times after a seek.
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=servers, auto_offset_reset="earliest", enable_auto_commit=False
+    )
     await consumer.start()
     try:
         consumer.assign(places)
         ends = await consumer.end_offsets(places)
         found: list[tuple[str, bytes]] = []
-        await consumer.seek_to_beginning(*places)
-        while len(found) < sum(ends.values()):
-            for place, batch in (await consumer.getmany(timeout_ms=200)).items():
-                for record in batch:
-                    parts = [record.key or b"", record.value or b"", *(v for _, v in record.headers)]
-                    found.append((place.topic, b"\n".join(parts)))
+        async with asyncio.timeout(READ_WITHIN_S):
+            while any([await consumer.position(place) < end for place, end in ends.items()]):
+                for place, batch in (await consumer.getmany(timeout_ms=200)).items():
+                    for record in batch:
+                        parts = [record.key or b"", record.value or b"", *(v for _, v in record.headers)]
+                        found.append((place.topic, b"\n".join(parts)))
         return found
     finally:
         await consumer.stop()

@@ -20,6 +20,10 @@ from web_ground import listening
 
 from services.kernel.auth import Role, adopt_token
 
+# The web service runs in this process too, and may draw a number while Hypothesis makes a request in its thread.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Do not use the `random` module inside strategies:hypothesis.errors.HypothesisDeprecationWarning"
+)
 TOKEN, COLLEAGUE = "zl_contract", "zl_colleague"
 TIMES = st.datetimes(datetime(1990, 1, 1), datetime(2050, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - as Hypothesis wants
 schemathesis.openapi.format(
