@@ -22,8 +22,8 @@ from services.dispatch.emergency.report import read, take_in
 from services.dispatch.emergency.sending import Errand, Sent, errands, send
 from services.dispatch.emergency.writing import packs, write_now
 from services.dispatch.publish import Publisher
-from services.intake import campaign_steps
-from services.intake.handlers import Ask, IntakeDeps
+from services.intake.handlers import campaigns
+from services.intake.handlers.steps import Ask, IntakeDeps
 from services.intake.policy import load_policy
 from services.kernel.auth import Principal, Role
 from services.kernel.postgres import create_pool
@@ -155,7 +155,7 @@ async def take_in_report(data: Path, report: Path) -> None:
 async def _end(deps: IntakeDeps, campaign_id: UUID) -> bool:
     ask = Ask(Principal("emergency", Role.ADMIN), str(uuid4()))
     try:
-        await campaign_steps.end(deps, ask, campaign_id, EndCampaign(reason=EndReason.OTHER, note=_NOTE))
+        await campaigns.end(deps, ask, campaign_id, EndCampaign(reason=EndReason.OTHER, note=_NOTE))
     except ConflictError:
         return False
     return True

@@ -11,7 +11,7 @@ from services.cli.local import System, system, with_services
 from services.cli.place import Place
 from services.cli.terminal import err
 from services.cli.waiting import progress_bar, until_caught_up
-from services.intake.handlers import IntakeDeps
+from services.intake.handlers.steps import IntakeDeps
 from services.intake.import_file import FileLines
 from services.intake.importer import ImportResult, import_lines
 from services.intake.policy import load_policy

@@ -23,8 +23,9 @@ from schemas.commands import (
     UpdateCampaign,
 )
 from services.eventlog.store import Recorded, read_case, read_case_page
-from services.intake import campaign_steps, handlers, photo_api, views
-from services.intake.handlers import Answer, Ask, IntakeDeps
+from services.intake import photo_api, views
+from services.intake.handlers import campaigns, cases, counters
+from services.intake.handlers.steps import Answer, Ask, IntakeDeps
 from services.intake.paths import CampaignId, CaseId
 from services.intake.store import SQL
 from services.kernel.audit import looks, note_look
@@ -89,17 +90,17 @@ def _case_routes(routes: APIRouter, deps: IntakeDeps) -> None:
     @routes.post("/cases", status_code=201)
     async def open_case(ask: Staff, command: OpenCase) -> Response:
         """Open a case; `possible_duplicates` names open cases of the same child."""
-        return _answer(await handlers.open_case(deps, ask, command))
+        return _answer(await cases.open_case(deps, ask, command))
 
     @routes.post("/cases/{case_id}/events", status_code=201)
     async def add_fact(ask: Staff, case_id: CaseId, fact: Annotated[Fact, Body()]) -> Response:
         """Add one fact; with `If-Match`, only to the version that was seen."""
-        return _answer(await handlers.add_fact(deps, ask, case_id, fact))
+        return _answer(await cases.add_fact(deps, ask, case_id, fact))
 
     @routes.post("/cases/{case_id}/campaigns", status_code=201)
     async def request_campaign(ask: Staff, case_id: CaseId, command: RequestCampaign) -> Response:
         """Request a campaign; nothing is sent before its release."""
-        return _answer(await campaign_steps.request_campaign(deps, ask, case_id, command))
+        return _answer(await campaigns.request_campaign(deps, ask, case_id, command))
 
 
 def _read_routes(routes: APIRouter, deps: IntakeDeps) -> None:
@@ -165,43 +166,43 @@ def _campaign_routes(routes: APIRouter, deps: IntakeDeps) -> None:
     @routes.post("/campaigns/{campaign_id}/consents", status_code=201)
     async def give_consent(ask: Staff, campaign_id: CampaignId, command: GiveConsent) -> Response:
         """Record what a party decided; a refusal after the release ends the campaign."""
-        return _answer(await campaign_steps.give_consent(deps, ask, campaign_id, command))
+        return _answer(await campaigns.give_consent(deps, ask, campaign_id, command))
 
     @routes.post("/campaigns/{campaign_id}/release")
     async def release(
         ask: Staff, campaign_id: CampaignId, _command: Annotated[ReleaseCampaign | None, Body()] = None
     ) -> Response:
         """Release it: the policy says who may, and whoever requested it may not."""
-        return _answer(await campaign_steps.release(deps, ask, campaign_id))
+        return _answer(await campaigns.release(deps, ask, campaign_id))
 
     @routes.post("/campaigns/{campaign_id}/update")
     async def update(ask: Lead, campaign_id: CampaignId, command: UpdateCampaign) -> Response:
         """Show something else instead: the next revision."""
-        return _answer(await campaign_steps.update(deps, ask, campaign_id, command))
+        return _answer(await campaigns.update(deps, ask, campaign_id, command))
 
     @routes.post("/campaigns/{campaign_id}/extend")
     async def extend(ask: Lead, campaign_id: CampaignId, command: ExtendCampaign) -> Response:
         """Let it last longer, within the policy."""
-        return _answer(await campaign_steps.extend(deps, ask, campaign_id, command))
+        return _answer(await campaigns.extend(deps, ask, campaign_id, command))
 
     @routes.post("/campaigns/{campaign_id}/end")
     async def end(ask: Lead, campaign_id: CampaignId, command: EndCampaign) -> Response:
         """End it: every display goes dark."""
-        return _answer(await campaign_steps.end(deps, ask, campaign_id, command))
+        return _answer(await campaigns.end(deps, ask, campaign_id, command))
 
 
 def _other_routes(routes: APIRouter, deps: IntakeDeps) -> None:
     @routes.post("/children:search")
     async def find_child(ask: Staff, command: FindChild) -> Response:
         """Find the cases of a child by names and birth date."""
-        return _answer(await handlers.find_child(deps, ask, command))
+        return _answer(await cases.find_child(deps, ask, command))
 
     @routes.post("/calls", status_code=201)
     async def count_calls(ask: Staff, command: CountCalls) -> Response:
         """Count calls to 116 000."""
-        return _answer(await handlers.count_calls(deps, ask, command))
+        return _answer(await counters.count_calls(deps, ask, command))
 
     @routes.post("/reach", status_code=201)
     async def report_reach(ask: Staff, command: ReportReach) -> Response:
         """Count the reach of posts about a case."""
-        return _answer(await handlers.report_reach(deps, ask, command))
+        return _answer(await counters.report_reach(deps, ask, command))

@@ -13,7 +13,7 @@ from schemas.commands import MergeCase
 from services.eventlog.store import VersionConflictError, append, case_stream, lock_streams
 from services.intake import store
 from services.intake.domain.identity import identity_of
-from services.intake.handlers import ATTEMPTS, IntakeDeps
+from services.intake.handlers.steps import ATTEMPTS, IntakeDeps
 from services.intake.import_batch import Batch
 from services.intake.import_file import Places
 from services.intake.import_lines import BadLineError, ImportCase, Line, parsed

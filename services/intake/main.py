@@ -13,7 +13,7 @@ from services.intake.domain import campaigns
 from services.intake.domain.campaign import Campaign, is_active
 from services.intake.domain.drafts import Draft
 from services.intake.domain.errors import StateRuleError
-from services.intake.handlers import IntakeDeps, known_of
+from services.intake.handlers.steps import IntakeDeps, known_of
 from services.intake.policy import load_policy
 from services.intake.store import File
 from services.kernel.auth import Principal, Role

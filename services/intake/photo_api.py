@@ -13,7 +13,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect
 
 from services.intake import photos
-from services.intake.handlers import Ask, IntakeDeps
+from services.intake.handlers.steps import Ask, IntakeDeps
 from services.intake.paths import CaseId
 from services.intake.photos import Shown
 from services.intake.pictures import MAX_BYTES

@@ -19,7 +19,7 @@ from services.intake.domain.campaign import Campaign, is_active
 from services.intake.domain.drafts import Draft
 from services.intake.domain.errors import IntakeError, StateRuleError
 from services.intake.domain.media import DRAWN_TYPE, PHOTO, SHEETS, pictures_of
-from services.intake.handlers import Answer, Ask, IntakeDeps, check_match, execute, load
+from services.intake.handlers.steps import Answer, Ask, IntakeDeps, check_match, execute, load
 from services.intake.pictures import TYPE, cleaned
 from services.intake.problems import problem
 from services.intake.store import SQL

@@ -16,7 +16,7 @@ from services.dispatch import api as dispatch
 from services.dispatch.desk import DispatchDeps
 from services.intake import api as intake
 from services.intake import photo_api
-from services.intake.handlers import IntakeDeps
+from services.intake.handlers.steps import IntakeDeps
 from services.intake.policy import load_policy
 from services.kernel.errors import ZoeklichtError
 from services.kernel.paging import api as paging

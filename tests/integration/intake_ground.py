@@ -15,7 +15,7 @@ from schemas.events import AssessmentChanged, EventData
 from services.eventlog.store import Append, Cause, NewEvent, append, lock_streams
 from services.intake import photo_api
 from services.intake.api import router
-from services.intake.handlers import IntakeDeps
+from services.intake.handlers.steps import IntakeDeps
 from services.kernel.auth import Role, issue_token
 from services.kernel.http import harden
 

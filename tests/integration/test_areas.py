@@ -7,7 +7,7 @@ from dispatch_ground import GHENT, LEUVEN, add_recipient
 from dispatch_http import Client, client_of
 from intake_ground import running
 
-from services.intake.handlers import IntakeDeps
+from services.intake.handlers.steps import IntakeDeps
 from services.intake.policy import load_policy
 from services.kernel.auth import Role
 

@@ -24,7 +24,7 @@ from services.eventlog.store import (
     lock_streams,
     stopped,
 )
-from services.intake.handlers import IntakeDeps
+from services.intake.handlers.steps import IntakeDeps
 from services.intake.main import run_due
 from services.intake.policy import load_policy
 from services.kernel.vault import Vault, key_name

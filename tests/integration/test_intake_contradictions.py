@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 from intake_ground import CASE, LOU, NOA, NOW, Api, Got, consent, running
 
-from services.intake.handlers import IntakeDeps
+from services.intake.handlers.steps import IntakeDeps
 from services.intake.policy import load_policy
 
 RETURNED = [{"child": 0, "outcome": "returned"}]

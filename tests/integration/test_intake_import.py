@@ -12,8 +12,8 @@ import pytest
 
 from schemas.commands import AddNote, GiveConsent, LocateChild, RequestCampaign
 from services.eventlog.store import case_stream, read_case
-from services.intake import campaign_steps, handlers
-from services.intake.handlers import Ask, IntakeDeps
+from services.intake.handlers import campaigns, cases
+from services.intake.handlers.steps import Ask, IntakeDeps
 from services.intake.import_lines import case_of_ref
 from services.intake.importer import import_lines
 from services.intake.policy import load_policy
@@ -198,7 +198,7 @@ async def test_a_case_with_live_facts_takes_no_more_lines(deps):
     """What is worked on here is not changed by a file; lines that went in before stay known."""
     lines = [line("case.opened", OPEN)]
     await import_lines(deps, lines)
-    await handlers.add_fact(deps, ASK, case_of_ref("a"), AddNote(type="note_added", text="x"))
+    await cases.add_fact(deps, ASK, case_of_ref("a"), AddNote(type="note_added", text="x"))
     got = await import_lines(deps, [*lines, line("case.note_added", {"text": "y"})])
     assert ([number for number, _ in got.bad], got.skipped) == ([2], 1)
 
@@ -210,22 +210,20 @@ async def test_a_live_fact_on_an_imported_case_acts_as_live(deps, pool):
     campaign = line("campaign.released", {"campaign": "c", "kind": "vignette", "areas": ["24062"]})
     await import_lines(deps, [line("case.opened", two), campaign])
     located = LocateChild(type="child_located", child=0, outcome="returned", at=AT)
-    await handlers.add_fact(deps, ASK, case_id, located)
+    await cases.add_fact(deps, ASK, case_id, located)
     newest = (await read_case(pool, case_id))[-1]
     assert (newest.stream, newest.cause.origin) == (case_stream(case_id), "live")
     wish = RequestCampaign(kind="vignette", areas=["24062"])
-    fresh = await campaign_steps.request_campaign(deps, ASK, case_id, wish)
+    fresh = await campaigns.request_campaign(deps, ASK, case_id, wish)
     consent = GiveConsent(party="police", given_by="x", decision="given", at=AT)
-    await campaign_steps.give_consent(deps, ASK, UUID(fresh.body["campaign_id"]), consent)
+    await campaigns.give_consent(deps, ASK, UUID(fresh.body["campaign_id"]), consent)
     file = fold(case_id, await read_case(pool, case_id))
     imported = next(c for c in file.campaigns.values() if c.origin == "import")
     lead = Ask(Principal("lead", Role.COORDINATOR), "c-2")
     from schemas.commands import UpdateCampaign
 
     with pytest.raises(ConflictError, match="history"):
-        await campaign_steps.update(
-            deps, lead, imported.campaign_id, UpdateCampaign(areas=["BE"], reason="x")
-        )
+        await campaigns.update(deps, lead, imported.campaign_id, UpdateCampaign(areas=["BE"], reason="x"))
 
 
 async def test_a_merge_in_a_file_names_the_other_case_by_ref(deps):

@@ -13,7 +13,7 @@ import pytest
 from intake_ground import LOU, NOA, NOW, Api, running
 from PIL import Image, ImageCms, PngImagePlugin
 
-from services.intake.handlers import IntakeDeps
+from services.intake.handlers.steps import IntakeDeps
 from services.intake.pictures import MAX_BYTES
 from services.intake.policy import load_policy
 from services.kernel.vault import key_name

@@ -17,7 +17,7 @@ from services.eventlog.store import (
     read_case,
     recorded,
 )
-from services.intake.handlers import IntakeDeps
+from services.intake.handlers.steps import IntakeDeps
 from services.intake.import_lines import case_of_ref
 from services.intake.importer import import_lines
 from services.intake.policy import load_policy

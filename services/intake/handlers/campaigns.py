@@ -13,7 +13,16 @@ from services.intake.domain import campaigns
 from services.intake.domain.appeal import Known
 from services.intake.domain.campaign import Campaign
 from services.intake.domain.drafts import Draft
-from services.intake.handlers import Answer, Ask, IntakeDeps, check_match, commit, execute, known_of, load
+from services.intake.handlers.steps import (
+    Answer,
+    Ask,
+    IntakeDeps,
+    check_match,
+    commit,
+    execute,
+    known_of,
+    load,
+)
 from services.intake.store import File
 from services.kernel.ids import new_id
 from services.kernel.postgres import Connection
