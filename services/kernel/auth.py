@@ -1,4 +1,4 @@
-"""Who is calling: bearer tokens, of which only a fingerprint is kept, and what a route demands."""
+"""Who is calling: bearer tokens, of which only a fingerprint is kept, sessions of browsers, and what a route demands."""
 
 import hashlib
 import secrets
@@ -11,6 +11,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from services.kernel import sessions
 from services.kernel.postgres import Connection, Pool
 from services.kernel.problems import ForbiddenError, UnauthorizedError
 
@@ -41,7 +42,8 @@ class Principal:
     role: Role
 
 
-def _digest(token: str) -> bytes:
+def fingerprint(token: str) -> bytes:
+    """What is kept of a token."""
     return hashlib.sha256(token.encode()).digest()
 
 
@@ -52,7 +54,7 @@ async def issue_token(
     token = f"zl_{secrets.token_urlsafe(32)}"
     await connection.execute(
         "insert into kernel.token (digest, principal, role, expires_at) values ($1, $2, $3, $4)",
-        _digest(token),
+        fingerprint(token),
         principal,
         role,
         expires_at,
@@ -64,7 +66,7 @@ async def adopt_token(connection: Connection, token: str, principal: str, role: 
     """Registers a token made elsewhere; twice is as good as once."""
     await connection.execute(
         "insert into kernel.token (digest, principal, role) values ($1, $2, $3) on conflict (digest) do nothing",
-        _digest(token),
+        fingerprint(token),
         principal,
         role,
     )
@@ -83,18 +85,32 @@ async def identify(pool: Pool, token: str) -> Principal | None:
     row = await pool.fetchrow(
         "select principal, role from kernel.token where digest = $1 and revoked_at is null"
         " and (expires_at is null or expires_at > clock_timestamp())",
-        _digest(token),
+        fingerprint(token),
     )
     return Principal(row["principal"], Role(row["role"])) if row else None
 
 
+async def signed_in(request: Request) -> Principal | None:
+    """Who is signed in with the browser that asks. Raises ForbiddenError when another site's page may have sent this."""
+    cookie = sessions.cookie_of(request)
+    row = cookie and await sessions.person_of(request.app.state.auth_pool, cookie)
+    if not cookie or not row:
+        return None
+    if not await sessions.is_ours(request, cookie):
+        raise ForbiddenError(
+            "csrf", "load the page again and send it from there, or send a token as 'Bearer'"
+        )
+    return Principal(row["principal"], Role(row["role"]))
+
+
 def require(*roles: Role) -> Callable[..., Awaitable[Principal]]:
-    """A dependency that lets only these roles in: 401 for nobody, 403 for others."""
+    """A dependency that lets only these roles in, by token or by session: 401 for nobody, 403 for others."""
 
     async def principal(
         request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
     ) -> Principal:
-        caller = await identify(request.app.state.auth_pool, credentials.credentials) if credentials else None
+        pool = request.app.state.auth_pool
+        caller = await identify(pool, credentials.credentials) if credentials else await signed_in(request)
         if caller is None:
             raise UnauthorizedError(
                 "token",

@@ -72,6 +72,7 @@ def compose(
     app = FastAPI(title="zoeklicht", version=VERSION, description=ABOUT, docs_url=None, redoc_url=None)
     harden(app, routers)
     app.state.auth_pool = auth_pool
+    app.state.secure_cookies = settings.base_url.startswith("https:")
     app.state.master_key = settings.master_key_bytes
     for router in routers:
         app.include_router(_tagged(router), responses=PROBLEMS)

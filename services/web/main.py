@@ -23,8 +23,10 @@ from services.kernel.paging import api as paging
 from services.kernel.postgres import Pool, create_pool
 from services.kernel.service import Runtime, run_service
 from services.kernel.settings import Settings
+from services.kernel.site import api as site
 from services.kernel.vault import Vault
 from services.projections import api as projections
+from services.web import pages
 from services.web.app import compose
 from services.web.watch import Watch
 
@@ -57,7 +59,10 @@ async def _routers(settings: Settings, stack: AsyncExitStack) -> list[APIRouter]
     vault = Vault(await _pool(stack, settings.vault_url, "vault", size), settings.master_key_bytes)
     pool = await _pool(stack, main, "intake", size)
     cases = IntakeDeps(pool, vault, settings, load_policy(settings.policy))
+    shown = pages.site()
     return [
+        site.router(shown),
+        pages.router(shown),
         intake.router(cases),
         photo_api.public(cases),
         dispatch.router(DispatchDeps(await _pool(stack, main, "dispatch", size), vault, settings)),

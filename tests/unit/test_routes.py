@@ -25,6 +25,10 @@ EVERYBODY = {
     "GET /media/{name}",
     "GET /pages/{page_id}",
     "POST /pages/{page_id}",
+    "GET /login",
+    "POST /login",
+    "GET /language/{code}",
+    "GET /static/{version}/{name}",
 }
 """What anybody may call; a picture is found by an unguessable address, a page by a signed link."""
 VIEWERS = {
@@ -35,6 +39,9 @@ VIEWERS = {
     "GET /v1/alerts/{alert_id}",
     "GET /v1/deliveries",
     "GET /v1/reports/annual/{year}",
+    "GET /",
+    "GET /operations",
+    "POST /logout",
 }
 """What a viewer, who sees no identity, may call too."""
 PARTNERS = {"POST /v1/receipts", "GET /v1/partner/state", "GET /v1/partner/alerts/{alert_id}"}

@@ -1,0 +1,6 @@
+"""Pages for people: one layout, four languages, one strict policy. Each service brings its own pages into it."""
+
+from services.kernel.site.languages import LANGUAGES, language_of
+from services.kernel.site.site import Link, Site, visitor
+
+__all__ = ["LANGUAGES", "Link", "Site", "language_of", "visitor"]
