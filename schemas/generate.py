@@ -28,6 +28,8 @@ _BODIES: dict[str, type[BaseModel]] = {
     "receipt": commands.Receipt,
     "new_person": duty.NewPerson,
     "change_person": duty.ChangePerson,
+    "new_volunteer": commands.NewVolunteer,
+    "change_volunteer": commands.ChangeVolunteer,
     "import_line": commands.ImportLine,
     "webhook": payloads.AlertMessage,
 }

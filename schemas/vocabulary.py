@@ -174,3 +174,10 @@ class Language(StrEnum):
     FR = "fr"
     DE = "de"
     EN = "en"
+
+
+class Team(StrEnum):
+    """The mobile team travels far; local volunteers help near home."""
+
+    MOBILE = "mobile"
+    LOCAL = "local"

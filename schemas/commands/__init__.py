@@ -40,11 +40,13 @@ from schemas.commands.facts import (
 )
 from schemas.commands.importing import ImportChild, ImportLine
 from schemas.commands.partners import ChangePartner, ExplainAreas, NewPartner, Receipt
+from schemas.commands.volunteers import ChangeVolunteer, NewVolunteer
 
 __all__ = [
     "AddNote",
     "AgeEstimate",
     "ChangePartner",
+    "ChangeVolunteer",
     "ChildChange",
     "CloseCase",
     "CorrectDetails",
@@ -64,6 +66,7 @@ __all__ = [
     "NewChild",
     "NewCircumstance",
     "NewPartner",
+    "NewVolunteer",
     "OpenCase",
     "OverrideWorrying",
     "Receipt",

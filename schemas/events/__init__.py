@@ -62,6 +62,7 @@ from schemas.events.counters import (
     VolunteersCalledOut,
 )
 from schemas.events.event import CASE_EVENTS, DELIVERY_EVENTS, OPS_EVENTS, TOPICS, EventData
+from schemas.events.volunteers import VolunteerChanged, VolunteerLeft, VolunteerRegistered
 
 __all__ = [
     "CASE_EVENTS",
@@ -124,6 +125,9 @@ __all__ = [
     "Rendering",
     "SightingReported",
     "UndefinedDetails",
+    "VolunteerChanged",
+    "VolunteerLeft",
+    "VolunteerRegistered",
     "VolunteersCalledOut",
     "WorryingOverridden",
 ]

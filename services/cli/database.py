@@ -11,6 +11,7 @@ PACKAGES = (
     "services.criteria",
     "services.dispatch",
     "services.projections",
+    "services.volunteers",
 )
 VAULT_PACKAGES = ("services.kernel.vault",)
 

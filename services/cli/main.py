@@ -13,6 +13,7 @@ from services.cli.emergency_app import emergency_app
 from services.cli.options import DEFAULT_DATA, DataOption, do
 from services.cli.paging_app import duty_app, page_app
 from services.cli.partner_app import partner_app
+from services.cli.volunteers_app import volunteers_app
 from services.kernel.errors import ZoeklichtError
 
 app = typer.Typer(
@@ -31,6 +32,7 @@ tokens_app = typer.Typer(help="Who may call.", no_args_is_help=True)
 app.add_typer(topics_app, name="topics")
 app.add_typer(tokens_app, name="token")
 app.add_typer(partner_app, name="partner")
+app.add_typer(volunteers_app, name="volunteers")
 app.add_typer(page_app, name="page")
 app.add_typer(duty_app, name="duty")
 app.add_typer(emergency_app)

@@ -26,6 +26,8 @@ from services.kernel.settings import Settings
 from services.kernel.site import api as site
 from services.kernel.vault import Vault
 from services.projections import api as projections
+from services.volunteers import api as volunteers
+from services.volunteers.desk import VolunteerDeps
 from services.web import pages
 from services.web.app import compose
 from services.web.watch import Watch
@@ -71,6 +73,7 @@ async def _routers(settings: Settings, stack: AsyncExitStack) -> list[APIRouter]
         projections.router(
             projections.ProjectionsDeps(await _pool(stack, main, "projections", size), settings)
         ),
+        volunteers.router(VolunteerDeps(await _pool(stack, main, "volunteers", size), vault, settings)),
     ]
 
 

@@ -53,6 +53,8 @@ LEADING = {
     "POST /v1/alerts/{alert_id}/replay",
     "POST /v1/partners/{partner_id}/replay",
     "POST /v1/parked/{case_id}/resume",
+    "GET /v1/volunteers",
+    "GET /v1/volunteers/{volunteer_id}",
 }
 ADMINS = {
     "GET /v1/audit",
@@ -63,6 +65,10 @@ ADMINS = {
     "POST /v1/duty",
     "PATCH /v1/duty/{person_id}",
     "DELETE /v1/duty/{person_id}",
+    "POST /v1/volunteers",
+    "POST /v1/volunteers:import",
+    "PATCH /v1/volunteers/{volunteer_id}",
+    "DELETE /v1/volunteers/{volunteer_id}",
 }
 
 
