@@ -2,12 +2,12 @@
 
 from collections.abc import Awaitable, Callable
 
-import asyncpg
 import faust
 import structlog
 
 from schemas.events import CASE_EVENTS
 from services.criteria.handlers import CONSUMER, TIMERS_AT_ONCE, Assessor
+from services.kernel.postgres import AWAY
 from services.kernel.service import Runtime
 from services.kernel.settings import Settings
 from services.kernel.streaming import stream_app
@@ -48,6 +48,6 @@ async def run_reports(assessor: Assessor, runtime: Runtime, poll_s: float = POLL
 async def _attempt(work: Callable[[], Awaitable[int]]) -> int:
     try:
         return await work()
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+    except AWAY as error:
         log.warning("timers wait for the database", error=type(error).__name__)
         return 0

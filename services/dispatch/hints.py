@@ -5,9 +5,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Self
 
-import asyncpg
-
-from services.dispatch.lanes import AWAY
+from services.kernel.postgres import AWAY, connect
 
 _AGAIN_S = 1.0
 
@@ -42,9 +40,7 @@ class Hints:
 
     async def _listen(self) -> None:
         lost = asyncio.Event()
-        connection = await asyncpg.connect(
-            self._url, server_settings={"application_name": "zoeklicht-listen"}, timeout=10
-        )
+        connection = await connect(self._url, application="zoeklicht-listen")
         try:
             connection.add_termination_listener(lambda _: lost.set())
             for channel, event in self._events.items():

@@ -7,14 +7,10 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-import asyncpg
-
 from services.kernel.paging import all_clear, open_texts, page
 from services.kernel.postgres import Connection, Pool, in_transaction, queries
 
 LANE_CHANNEL = "dispatch_lane"
-AWAY = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
-"""What a database raises that is away, or that ended our session: asyncpg says the latter in several ways."""
 _MAY_STILL_SHOW = "may-still-show"
 MAY_STILL_SHOW_AFTER = timedelta(minutes=5)
 

@@ -13,11 +13,10 @@ import structlog
 
 from services.dispatch.bodies import SOURCE, find_keys, open_box
 from services.dispatch.domain import Alert, Material, Recipient, addressed, is_stopped
-from services.dispatch.lanes import AWAY
 from services.dispatch.publish import Publication, Publisher, alert_of, recipient_of
 from services.eventlog.store import Cause, alert_stream, lock_streams, stopped
 from services.kernel.errors import ZoeklichtError
-from services.kernel.postgres import Connection, in_transaction, queries
+from services.kernel.postgres import AWAY, Connection, in_transaction, queries
 from services.kernel.service import Runtime
 from services.kernel.vault import key_name
 

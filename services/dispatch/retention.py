@@ -11,8 +11,7 @@ from uuid import UUID
 
 import structlog
 
-from services.dispatch.lanes import AWAY
-from services.kernel.postgres import Connection, Pool, in_transaction, queries
+from services.kernel.postgres import AWAY, Connection, Pool, in_transaction, queries
 from services.kernel.service import Runtime
 
 EVERY_S = 3600.0

@@ -10,7 +10,7 @@ import structlog
 
 from services.dispatch import backoff, signing
 from services.dispatch.bodies import open_box
-from services.dispatch.lanes import AWAY, Claim, Looks, claim
+from services.dispatch.lanes import Claim, Looks, claim
 from services.dispatch.outcomes import OURS_S, Fate, Outcome, of_failure, of_status
 from services.dispatch.recorder import Recorder, Result
 from services.dispatch.secret_boxes import open_secrets
@@ -19,7 +19,7 @@ from services.eventlog.store import delivery_stream
 from services.kernel.clock import boottime
 from services.kernel.errors import ZoeklichtError
 from services.kernel.ids import new_id
-from services.kernel.postgres import Pool
+from services.kernel.postgres import AWAY, Pool
 from services.kernel.settings import Settings
 from services.kernel.vault import Vault, VaultError, context, derive, key_name, seal
 

@@ -5,7 +5,6 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
-import asyncpg
 import structlog
 
 from schemas.events import CampaignEnded
@@ -20,7 +19,7 @@ from services.eventlog.store import (
     read_stream,
     recent_stops,
 )
-from services.kernel.postgres import queries
+from services.kernel.postgres import connect, queries
 from services.kernel.service import Runtime
 
 POLL_S = 1.0
@@ -78,9 +77,8 @@ async def run_stops(runtime: Runtime, publisher: Publisher) -> None:
     """Darkens until the service is to stop. NOTIFY is a hint, the poll of every second the guarantee."""
     hint = asyncio.Event()
     # Not from the pool: LISTEN belongs to one connection for the whole life of the loop.
-    connection = await asyncpg.connect(
-        runtime.settings.database_url.get_secret_value(),
-        server_settings={"application_name": "zoeklicht-dispatch-stops"},
+    connection = await connect(
+        runtime.settings.database_url.get_secret_value(), application="zoeklicht-dispatch-stops"
     )
     within = AT_START
     try:

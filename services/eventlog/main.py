@@ -1,10 +1,9 @@
 """The relay as a process."""
 
-import asyncpg
-
 from schemas.events import TOPICS
 from services.eventlog.producer import producer
 from services.eventlog.relay import Relay
+from services.kernel.postgres import connect
 from services.kernel.service import Runtime, run_service
 from services.kernel.topic_identity import topic_identity
 
@@ -14,9 +13,7 @@ STANDBY_S = 1.0
 async def _main(runtime: Runtime) -> None:
     settings = runtime.settings
     # Not from the pool: the session lock and LISTEN belong to one connection for the whole life of the relay.
-    connection = await asyncpg.connect(
-        settings.database_url.get_secret_value(), server_settings={"application_name": "zoeklicht-relay-tail"}
-    )
+    connection = await connect(settings.database_url.get_secret_value(), application="zoeklicht-relay-tail")
     sender = producer(settings)
     relay = Relay(connection, sender, settings)
     try:

@@ -3,6 +3,7 @@
 import asyncio
 import random
 import re
+import socket
 from collections.abc import Awaitable, Callable
 from functools import cache
 from importlib import resources
@@ -17,7 +18,16 @@ Connection = Any
 Pool = Any
 """asyncpg.Pool."""
 
+AWAY = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+"""What a database raises that is away, or that ended our session: asyncpg says the latter in several ways.
+
+A query after the server's goodbye, but before the end of the connection was noticed, is an InternalClientError.
+"""
 IDLE_CONNECTION_S = 20.0
+_CONNECT_WITHIN_S = 10.0
+_COMMAND_WITHIN_S = 60.0
+_SILENCE = {"TCP_KEEPIDLE": 5, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 20_000}
+"""After 20 s: seconds of quiet before the first question, between questions, how many; ms that sent bytes wait."""
 _RETRIES = 5
 _SERVER_SETTINGS = {
     # An open writing transaction stalls every reader of the log, so none may stay open.
@@ -34,11 +44,39 @@ async def create_pool(url: str, *, size: int = 5, application: str = "zoeklicht"
         url,
         min_size=1,
         max_size=size,
-        command_timeout=60,
+        timeout=_CONNECT_WITHIN_S,
+        command_timeout=_COMMAND_WITHIN_S,
         # A burst's connections go when it is over: every backend costs memory on one machine.
         max_inactive_connection_lifetime=IDLE_CONNECTION_S,
         server_settings={**_SERVER_SETTINGS, "application_name": application},
+        init=_notice_silence,
     )
+
+
+async def connect(url: str, *, application: str) -> Connection:
+    """A connection of its own, for what belongs to one session: LISTEN, a lock for the life of a process."""
+    connection = await asyncpg.connect(
+        url,
+        timeout=_CONNECT_WITHIN_S,
+        command_timeout=_COMMAND_WITHIN_S,
+        server_settings={**_SERVER_SETTINGS, "application_name": application},
+    )
+    await _notice_silence(connection)
+    return connection
+
+
+async def _notice_silence(connection: Connection) -> None:
+    """Has the system end a connection whose other end says nothing, not even that it heard: its machine is gone.
+
+    Without it a session that only listens waits for ever, and one that asks for as long as its command may take.
+    """
+    wire = connection._transport.get_extra_info("socket")  # noqa: SLF001 - asyncpg has no setting for it
+    if wire is None or wire.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    wire.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _SILENCE.items():
+        if hasattr(socket, name):  # they differ from system to system
+            wire.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 @cache

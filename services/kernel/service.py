@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-import asyncpg
 import orjson
 import structlog
 
@@ -22,6 +21,8 @@ from services.kernel.settings import Settings, load_settings
 from services.kernel.watchdog import Deadline, LoopWatch
 
 BEAT_S = 1.0
+BEAT_WITHIN_S = 5.0
+"""A heartbeat on a connection that does not answer is given up, and written on another one."""
 END_WITHIN_S = 20.0
 """Tasks and threads of libraries may ignore the wish to end; after this time nobody asks them any more."""
 STALE = timedelta(seconds=10)
@@ -99,16 +100,21 @@ async def _beat(runtime: Runtime) -> None:
     instance = f"{socket.gethostname()}:{os.getpid()}"
     try:
         while True:
-            with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
-                await runtime.pool.execute(
-                    "insert into kernel.heartbeat (service, instance, ready, progress) values ($1, $2, $3, $4)"
-                    " on conflict (service, instance) do update set beat_at = clock_timestamp(),"
-                    " ready = excluded.ready, progress = excluded.progress",
-                    runtime.name,
-                    instance,
-                    runtime.ready,
-                    orjson.dumps(runtime.progress, default=str).decode(),
-                )
+            try:
+                # The time is also that of giving it back: a pool waits for the end of a cancelled query.
+                async with runtime.pool.acquire(timeout=BEAT_WITHIN_S) as connection:
+                    await connection.execute(
+                        "insert into kernel.heartbeat (service, instance, ready, progress) values ($1, $2, $3, $4)"
+                        " on conflict (service, instance) do update set beat_at = clock_timestamp(),"
+                        " ready = excluded.ready, progress = excluded.progress",
+                        runtime.name,
+                        instance,
+                        runtime.ready,
+                        orjson.dumps(runtime.progress, default=str).decode(),
+                        timeout=BEAT_WITHIN_S,
+                    )
+            except Exception as error:  # whatever a driver raises: a process without it is dead to all others
+                log.warning("no heartbeat; trying again", error_class=type(error).__name__)
             await asyncio.sleep(BEAT_S)
     finally:
         with suppress(Exception):
@@ -132,11 +138,14 @@ async def alive_here(pool: Pool) -> bool:
     )
 
 
-async def services_ready(pool: Pool) -> dict[str, bool]:
-    """Which services have a process that is alive and ready."""
-    rows = await pool.fetch(
-        "select service, bool_or(ready and beat_at > clock_timestamp() - $1::interval) as ready"
-        " from kernel.heartbeat group by service",
-        STALE,
-    )
+async def services_ready(pool: Pool, within_s: float = BEAT_WITHIN_S) -> dict[str, bool]:
+    """Which services have a process that is alive and ready. Raises TimeoutError when that takes too long."""
+    # Not a time-out around it: that would wait for a silent connection to confirm that it was cancelled.
+    async with pool.acquire(timeout=within_s) as connection:
+        rows = await connection.fetch(
+            "select service, bool_or(ready and beat_at > clock_timestamp() - $1::interval) as ready"
+            " from kernel.heartbeat group by service",
+            STALE,
+            timeout=within_s,
+        )
     return {row["service"]: row["ready"] for row in rows}

@@ -41,6 +41,7 @@ _INFRASTRUCTURE = (
     TimeoutError,
     MemoryError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
     asyncpg.PostgresConnectionError,
     asyncpg.exceptions.OperatorInterventionError,
     asyncpg.exceptions.InsufficientResourcesError,

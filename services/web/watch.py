@@ -4,14 +4,13 @@ import asyncio
 import time
 from dataclasses import dataclass, field
 
-import asyncpg
 import structlog
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
 from schemas.events import TOPICS
 from services.kernel.kafka import consumer, end_offsets
-from services.kernel.postgres import Pool
+from services.kernel.postgres import AWAY, Pool
 from services.kernel.service import services_ready
 from services.kernel.settings import Settings
 
@@ -48,10 +47,9 @@ class Watch:
         while True:
             self.ticked_at = time.monotonic()
             try:
-                async with asyncio.timeout(_ANSWER_WITHIN_S):
-                    self.services = await services_ready(self.pool)
+                self.services = await services_ready(self.pool, _ANSWER_WITHIN_S)
                 self.database_at = time.monotonic()
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            except AWAY as error:
                 log.warning("database is away", error_class=type(error).__name__)
             await asyncio.sleep(LOOK_S)
 

@@ -8,8 +8,8 @@ import pytest
 from sender_ground import Ground, accept, answering, free_port, hang, partners, recording, sending, until
 
 from schemas.vocabulary import Mode
-from services.dispatch.lanes import AWAY, page_late_withdrawals, sweep
 from services.dispatch.lanes import claim as claim_lanes
+from services.dispatch.lanes import page_late_withdrawals, sweep
 from services.dispatch.outcomes import Fate, Outcome
 from services.dispatch.recorder import Result
 from services.dispatch.sender import Sender
@@ -23,7 +23,7 @@ from services.eventlog.store import (
     read_stream,
 )
 from services.kernel.paging import acknowledge, open_pages
-from services.kernel.postgres import create_pool
+from services.kernel.postgres import AWAY, create_pool
 from services.kernel.vault import Vault
 
 

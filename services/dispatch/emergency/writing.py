@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import orjson
 import structlog
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
@@ -22,7 +21,7 @@ from services.dispatch.secret_boxes import open_secrets, private_key
 from services.dispatch.signing import SignatureError, SigningKeys
 from services.kernel.errors import ZoeklichtError
 from services.kernel.paging import all_clear, page
-from services.kernel.postgres import Connection, Pool, in_transaction, queries
+from services.kernel.postgres import AWAY, Connection, Pool, in_transaction, queries
 from services.kernel.service import Runtime
 from services.kernel.settings import Settings
 from services.kernel.vault import VaultError
@@ -166,7 +165,7 @@ async def keep_writing(runtime: Runtime) -> None:
     while not runtime.stop.is_set():
         try:
             _, pack = await write_now(runtime.pool, settings, folder)
-        except (ZoeklichtError, OSError, TimeoutError, asyncpg.PostgresError) as error:
+        except (ZoeklichtError, *AWAY) as error:
             log.exception("no emergency pack", exc_info=error)
             await _say(runtime.pool, _unwritten(error))
         else:

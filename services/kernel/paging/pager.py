@@ -8,7 +8,6 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-import asyncpg
 import structlog
 
 from schemas.vocabulary import Language
@@ -19,7 +18,7 @@ from services.kernel.paging.domain import OnCall, Told, candidates, next_to_tell
 from services.kernel.paging.duty import channels_of, kind_of, people
 from services.kernel.paging.pages import all_clear, page
 from services.kernel.paging.wording import Item, message
-from services.kernel.postgres import Connection, Pool, in_transaction, queries
+from services.kernel.postgres import AWAY, Connection, Pool, in_transaction, queries
 from services.kernel.settings import Settings
 from services.kernel.vault import VaultError
 
@@ -58,7 +57,7 @@ class Pager:
     async def _try_step(self) -> None:
         try:
             await self.step()
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        except AWAY as error:
             log.warning("database is away; trying again", error_class=type(error).__name__)
         except VaultError as error:
             log.error("nobody can be paged", exc_info=error)  # noqa: TRY400 - our own text is kept, not a trace
