@@ -3,6 +3,7 @@
 from services.kernel.migrations import migrate
 from services.kernel.postgres import create_pool
 from services.kernel.settings import Settings
+from services.projections.versions import install
 
 PACKAGES = (
     "services.kernel",
@@ -26,6 +27,8 @@ async def migrate_all(settings: Settings) -> list[str]:
         pool = await create_pool(url, size=1, application="zoeklicht-migrate")
         try:
             applied += await migrate(pool, packages)
+            if packages is PACKAGES:
+                applied += [f"read model {name}" for name in await install(pool)]
         finally:
             await pool.close()
     return applied

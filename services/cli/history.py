@@ -17,7 +17,7 @@ from services.intake.importer import ImportResult, import_lines
 from services.intake.policy import load_policy
 from services.kernel.postgres import Pool, create_pool
 from services.kernel.vault import Vault
-from services.projections import case_list
+from services.projections.models import case_list
 
 _PAGE = 200
 

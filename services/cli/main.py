@@ -13,6 +13,7 @@ from services.cli.emergency_app import emergency_app
 from services.cli.options import DEFAULT_DATA, DataOption, do
 from services.cli.paging_app import duty_app, page_app
 from services.cli.partner_app import partner_app
+from services.cli.projections_app import projections_app
 from services.cli.volunteers_app import volunteers_app
 from services.kernel.errors import ZoeklichtError
 
@@ -27,7 +28,6 @@ app = typer.Typer(
 )
 topics_app = typer.Typer(help="The topics in Kafka.", no_args_is_help=True)
 report_app = typer.Typer(help="Figures from the read models.", no_args_is_help=True)
-projections_app = typer.Typer(help="The read models.")
 tokens_app = typer.Typer(help="Who may call.", no_args_is_help=True)
 app.add_typer(topics_app, name="topics")
 app.add_typer(tokens_app, name="token")
@@ -120,29 +120,6 @@ def auditor() -> None:
 def web() -> None:
     """Listen for HTTP: the only public listener."""
     _service("web")
-
-
-@projections_app.callback(invoke_without_command=True)
-def projections(context: typer.Context) -> None:
-    """The read models; without a command: the service that builds them."""
-    if context.invoked_subcommand is None:
-        _service("projections")
-
-
-@projections_app.command("list")
-def projections_list(data: DataOption = DEFAULT_DATA) -> None:
-    """Show every read model and its version."""
-    from services.cli import insight
-
-    do(lambda: insight.projections_list(data))
-
-
-@projections_app.command("status")
-def projections_status(data: DataOption = DEFAULT_DATA) -> None:
-    """Show how far each read model is behind, and what stopped it."""
-    from services.cli import insight
-
-    do(lambda: insight.projections_status(data))
 
 
 @app.command()

@@ -21,7 +21,7 @@ where c.position > coalesce(m.last, 0)
 
 -- projected_beyond: no read model has seen what is not in the store
 select s.projection || '.v' || s.version || ' has seen version ' || s.stream_version || ' of ' || s.stream as finding
-from projections.seen s
+from projections.seen() s
 where s.stream_version > (select coalesce(max(version), 0) from eventlog.events e where e.stream = s.stream)
 
 -- projection_stopped: no read model was stopped by an event

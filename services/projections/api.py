@@ -13,8 +13,9 @@ from services.kernel.http import Moment
 from services.kernel.postgres import Pool
 from services.kernel.problems import InvalidError
 from services.kernel.settings import Settings
-from services.projections import case_list, disclosure, opening, reports
+from services.projections import disclosure, opening, reports
 from services.projections.figures import PROVINCES
+from services.projections.models import case_list
 
 Province = Annotated[str, Query(pattern=f"^({'|'.join(PROVINCES)})$")]
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"

@@ -1,6 +1,6 @@
 """The engine: batches of messages become read models, each batch in one transaction.
 
-Zombie-safe twice: only the session that holds the projection's advisory lock runs it, and all writes go through that
+Zombie-safe twice: only the session that holds the version's advisory lock runs it, and all writes go through that
 very session, so that a process which lost its lock has lost its connection too; and the checkpoint is compared and
 set in the transaction of the work, before anything is written.
 """
@@ -15,17 +15,20 @@ import structlog
 from schemas.events import EVENTS
 from schemas.upcasters import UPCASTERS
 from services.eventlog import wire
+from services.eventlog.relay import Point
 from services.eventlog.store import Recorded, read_stream, recorded
 from services.kernel.paging import page
 from services.kernel.postgres import Connection
-from services.projections import store
+from services.projections import store, versions
 from services.projections.errors import (
     MissingEventError,
     ProjectionStoppedError,
     TopicChangedError,
+    UnknownTypeError,
+    ZombieError,
     is_poison,
 )
-from services.projections.projection import Projection, label
+from services.projections.projection import Version
 from services.projections.store import Partition
 
 FOREIGN = "not an event"
@@ -54,12 +57,17 @@ class _Batch:
 
 
 class Engine:
-    """Runs one projection in one session. `positions` is where it goes on in each partition."""
+    """Runs one version of a projection in one session.
 
-    def __init__(self, connection: Connection, projection: Projection) -> None:
+    `positions` is where it goes on in each partition, `at` how far it has read the event store.
+    """
+
+    def __init__(self, connection: Connection, version: Version) -> None:
         self._connection = connection
-        self._projection = projection
+        self._version = version
+        self._projection = version.projection
         self.positions: dict[Partition, int] = {}
+        self.at = Point()
 
     async def apply(self, messages: Sequence[Any]) -> None:
         """Takes in messages (aiokafka's ConsumerRecord), in order per partition, and moves the checkpoint.
@@ -75,6 +83,13 @@ class Engine:
         Raises ProjectionStoppedError as `apply` does.
         """
         await self._settle(rows, self._commit_rows, _place_in_store)
+
+    async def build(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Takes in the next rows of the event store, in the order of the log, and moves `at` behind them.
+
+        Raises ZombieError, or ProjectionStoppedError as `apply` does: also at an event of a type that is not known.
+        """
+        await self._settle(rows, self._commit_built, _place_in_store)
 
     async def _settle(
         self,
@@ -95,24 +110,38 @@ class Engine:
                     if not is_poison(error):
                         raise
                     await self._stop(place(item), error)
-                    raise ProjectionStoppedError(
-                        f"{label(self._projection)} stopped; see the page"
-                    ) from error
+                    raise ProjectionStoppedError(f"{self._version.label} stopped; see the page") from error
 
     async def _stop(self, place: str, error: Exception) -> None:
         text = (
-            f"projection {label(self._projection)} stopped at {place}: it cannot be projected"
-            f" ({type(error).__name__}). The other projections go on. Mend the cause and start the process"
-            " projections again: it goes on at this event."
+            f"projection {self._version.label} stopped at {place}: it cannot be projected"
+            f" ({type(error).__name__}). The other projections go on. Mend the cause, then start the process"
+            f" projections again or run `zoeklicht projections resume {self._version.label}`: it goes on at this event."
         )
         async with self._connection.transaction():
-            await store.note_stop(self._connection, self._projection, place, type(error).__name__)
-            await page(self._connection, store.page_matter(self._projection), text, lasting=True)
+            await store.note_stop(self._connection, self._version, place, type(error).__name__)
+            await page(self._connection, versions.matter(self._version.label), text, lasting=True)
 
     async def _commit_rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        incoming = [Incoming(r["stream"], r["version"], r["type"], _from_store(r)) for r in rows]
         async with self._connection.transaction():
-            await self._take(incoming, Counter())
+            await versions.enter(self._connection, self._version)
+            await self._take(_stored(rows), Counter())
+
+    async def _commit_built(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        mine = [row for row in rows if row["topic"] in self._projection.topics]
+        to = Point.of(rows[-1])
+        async with self._connection.transaction():
+            await versions.enter(self._connection, self._version)
+            await self._move_build(to, len(rows))
+            await self._take(_stored(mine), Counter(), whole=True)
+        self.at = to
+
+    async def _move_build(self, to: Point, count: int) -> None:
+        at, version = self.at, self._version
+        points = at.epoch, at.transaction_id, at.position, to.epoch, to.transaction_id, to.position
+        query = versions.SQL["move_build"]
+        if not await self._connection.fetchval(query, version.name, version.number, *points, count):
+            raise ZombieError(f"the building of {version.label} moved under this process; this one ends")
 
     async def _commit(self, messages: Sequence[Any]) -> None:
         moves = self._moves(messages)
@@ -124,7 +153,8 @@ class Engine:
                 continue
             incoming.append(_from_kafka(attributes, message.value))
         async with self._connection.transaction():
-            await store.move(self._connection, self._projection, moves)
+            await versions.enter(self._connection, self._version)
+            await store.move(self._connection, self._version, moves)
             await self._take(incoming, foreign)
         self.positions |= {partition: to for partition, (_, to) in moves.items()}
 
@@ -141,20 +171,28 @@ class Engine:
             moves[partition] = at, message.offset + 1
         return moves
 
-    async def _take(self, incoming: Sequence[Incoming], unknown: Counter[str]) -> None:
+    async def _take(
+        self, incoming: Sequence[Incoming], unknown: Counter[str], *, whole: bool = False
+    ) -> None:
+        """Writes what is new; with `whole`, nothing may be passed over."""
         batch = await self._new(incoming)
+        if whole and batch.unknown:
+            raise UnknownTypeError(
+                f"the event store has events of type {min(batch.unknown)}, which this software does not know:"
+                " build with the version of the software that wrote them"
+            )
         batch.unknown.update(unknown)
         if batch.events:
             await self._projection.apply(self._connection, batch.events)
         if batch.versions:
-            await store.see(self._connection, self._projection, batch.versions)
+            await store.see(self._connection, batch.versions)
         if batch.unknown:
-            await store.count_unknown(self._connection, self._projection, batch.unknown)
+            await store.count_unknown(self._connection, self._version, batch.unknown)
 
     async def _new(self, incoming: Sequence[Incoming]) -> _Batch:
         """What of this was not seen before; where a stream has a gap, the event store fills it."""
         batch = _Batch()
-        before = await store.seen(self._connection, self._projection, {one.stream for one in incoming})
+        before = await store.seen(self._connection, {one.stream for one in incoming})
         for one in incoming:
             last = batch.versions.get(one.stream, before.get(one.stream, 0))
             if one.version <= last:
@@ -171,7 +209,7 @@ class Engine:
 
     async def _fill(self, batch: _Batch, one: Incoming, last: int) -> None:
         """Reads a stream from the store, up to its end: what Kafka brings of it later was seen then."""
-        log.warning("gap", projection=label(self._projection), stream=one.stream, after=last, at=one.version)
+        log.warning("gap", projection=self._version.label, stream=one.stream, after=last, at=one.version)
         for event in await read_stream(self._connection, one.stream, last):
             if event.version != last + 1:
                 break
@@ -206,6 +244,10 @@ def _from_kafka(attributes: dict[str, str], value: bytes) -> Incoming:
         attributes["type"],
         lambda: wire.event(attributes, value),
     )
+
+
+def _stored(rows: Sequence[Mapping[str, Any]]) -> list[Incoming]:
+    return [Incoming(row["stream"], row["version"], row["type"], _from_store(row)) for row in rows]
 
 
 def _from_store(row: Mapping[str, Any]) -> Callable[[], Recorded]:

@@ -13,7 +13,15 @@ class ProjectionError(ZoeklichtError):
     ├── ZombieError
     ├── TopicChangedError
     ├── MissingEventError
-    └── ProjectionStoppedError
+    ├── UnknownTypeError
+    ├── ProjectionStoppedError
+    ├── InstallError
+    ├── NoSuchVersionError
+    ├── VersionIsLiveError
+    ├── BeingBuiltError
+    ├── NotCaughtUpError
+    ├── DifferentError
+    └── BusyError
     """
 
 
@@ -29,8 +37,40 @@ class MissingEventError(ProjectionError):
     """Kafka knows an event that the event store does not have: the store was restored from an older backup."""
 
 
+class UnknownTypeError(ProjectionError):
+    """The store holds an event of a type that this software does not know: a read model built by it would lack it."""
+
+
 class ProjectionStoppedError(ProjectionError):
     """An event cannot be projected; a person was paged, and the other projections go on."""
+
+
+class InstallError(ProjectionError):
+    """A projection's tables do not fit; the message says what to change."""
+
+
+class NoSuchVersionError(ProjectionError):
+    """There is no such projection, or no such version of it."""
+
+
+class VersionIsLiveError(ProjectionError):
+    """Readers see this version: it cannot be dropped."""
+
+
+class BeingBuiltError(ProjectionError):
+    """A version of this projection is being built already."""
+
+
+class NotCaughtUpError(ProjectionError):
+    """Readers would miss events: the version is still being built, was stopped, or is behind."""
+
+
+class DifferentError(ProjectionError):
+    """The version does not hold what the live one does, and no change of its definition explains it."""
+
+
+class BusyError(ProjectionError):
+    """Long reports kept the views in use: nothing was changed."""
 
 
 _INFRASTRUCTURE = (

@@ -6,50 +6,61 @@ from collections.abc import Iterable, Mapping
 from services.kernel.paging import all_clear
 from services.kernel.postgres import Connection, Pool, queries
 from services.kernel.topic_identity import TopicIdentity
+from services.projections import versions
 from services.projections.errors import ZombieError
-from services.projections.projection import Projection, label
+from services.projections.projection import Projection, Version
 
 SQL = queries("services.projections")
 Partition = tuple[str, int]
 """Full topic name and partition."""
 
 
-async def take_lock(connection: Connection, projection: Projection) -> bool:
-    """Makes this session the one that runs the projection; False while another is."""
-    return bool(await connection.fetchval(SQL["lock"], f"projection:{label(projection)}"))
+async def take_lock(connection: Connection, version: Version) -> bool:
+    """Makes this session the one that runs the version; False while another is."""
+    return bool(await connection.fetchval(SQL["lock"], f"projection:{version.label}"))
 
 
 async def begin(
-    connection: Connection, projection: Projection, identity: TopicIdentity, partitions: Iterable[Partition]
+    connection: Connection, version: Version, identity: TopicIdentity, partitions: Iterable[Partition]
 ) -> dict[Partition, int]:
     """Where to go on in each partition; 0 in another cluster, or in a topic that was made anew."""
     known = list(partitions)
     await connection.execute(
         SQL["begin"],
-        projection.name,
-        projection.version,
+        version.name,
+        version.number,
         identity.cluster_id,
         [topic for topic, _ in known],
         [partition for _, partition in known],
         [identity.topic_ids[topic] for topic, _ in known],
     )
-    await connection.execute(SQL["unstop"], projection.name, projection.version)
-    await all_clear(connection, [page_matter(projection)])
-    rows = await connection.fetch(
-        SQL["checkpoints"], projection.name, projection.version, list(identity.topic_ids)
-    )
+    rows = await connection.fetch(SQL["checkpoints"], version.name, version.number, list(identity.topic_ids))
     found = {(row["topic"], row["partition"]): row["next_offset"] for row in rows}
     return {partition: found[partition] for partition in known}
 
 
-async def move(
-    connection: Connection, projection: Projection, moves: Mapping[Partition, tuple[int, int]]
+async def begin_at(
+    connection: Connection, version: Version, identity: TopicIdentity, ends: Mapping[Partition, int]
 ) -> None:
+    """Where to go on in each partition once the event store is read; a build that began before keeps its places."""
+    await connection.execute(
+        SQL["begin_at"],
+        version.name,
+        version.number,
+        identity.cluster_id,
+        [topic for topic, _ in ends],
+        [partition for _, partition in ends],
+        [identity.topic_ids[topic] for topic, _ in ends],
+        list(ends.values()),
+    )
+
+
+async def move(connection: Connection, version: Version, moves: Mapping[Partition, tuple[int, int]]) -> None:
     """Moves checkpoints from one offset to another. Raises ZombieError when they are not where we left them."""
     moved = await connection.fetch(
         SQL["move"],
-        projection.name,
-        projection.version,
+        version.name,
+        version.number,
         [topic for topic, _ in moves],
         [partition for _, partition in moves],
         [at for at, _ in moves.values()],
@@ -57,55 +68,60 @@ async def move(
     )
     if len(moved) != len(moves):
         raise ZombieError(
-            f"the checkpoint of {label(projection)} moved under this process: another one is at work; this one ends"
+            f"the checkpoint of {version.label} moved under this process: another one is at work; this one ends"
         )
 
 
-async def seen(connection: Connection, projection: Projection, streams: Iterable[str]) -> dict[str, int]:
-    """The last version taken in of each of these streams; absent: none."""
-    rows = await connection.fetch(SQL["seen"], projection.name, projection.version, list(streams))
-    return {row["stream"]: row["stream_version"] for row in rows}
+async def seen(connection: Connection, streams: Iterable[str]) -> dict[str, int]:
+    """The last version taken in of each of these streams, where the version was entered; absent: none."""
+    rows = await connection.fetch(SQL["seen"], list(streams))
+    return {row["stream"]: row["version"] for row in rows}
 
 
-async def see(connection: Connection, projection: Projection, versions: Mapping[str, int]) -> None:
-    """Remembers the last version of each stream."""
+async def see(connection: Connection, last: Mapping[str, int]) -> None:
+    """Remembers the last version of each stream, where the version was entered."""
     # In one order always, so that two writers wait for each other instead of blocking each other.
-    ordered = sorted(versions.items())
-    await connection.execute(
-        SQL["see"],
-        projection.name,
-        projection.version,
-        [stream for stream, _ in ordered],
-        [version for _, version in ordered],
-    )
+    ordered = sorted(last.items())
+    await connection.execute(SQL["see"], [stream for stream, _ in ordered], [number for _, number in ordered])
 
 
-async def count_unknown(connection: Connection, projection: Projection, types: Counter[str]) -> None:
+async def count_unknown(connection: Connection, version: Version, types: Counter[str]) -> None:
     """Counts what this version of the software does not know."""
-    await connection.execute(
-        SQL["unknown"], projection.name, projection.version, list(types), list(types.values())
-    )
+    await connection.execute(SQL["unknown"], version.name, version.number, list(types), list(types.values()))
 
 
-def page_matter(projection: Projection) -> str:
-    """What a stopped projection is paged as."""
-    return f"projection:{label(projection)}"
+async def note_stop(connection: Connection, version: Version, place: str, error: str) -> None:
+    """Notes which event stopped the version."""
+    await connection.execute(SQL["stop"], version.name, version.number, place, error)
 
 
-async def note_stop(connection: Connection, projection: Projection, place: str, error: str) -> None:
-    """Notes which event stopped the projection."""
-    await connection.execute(SQL["stop"], projection.name, projection.version, place, error)
+async def unstop(connection: Connection, name: str, number: int) -> bool:
+    """The version goes on, and who was paged is told; whether it had been stopped."""
+    had = await connection.fetchval(SQL["unstop"], name, number)
+    await all_clear(connection, [versions.matter(f"{name}.v{number}")])
+    return bool(had)
+
+
+async def is_stopped(source: Pool | Connection, version: Version) -> bool:
+    """Whether an event stopped the version, and nobody has said yet that it may go on."""
+    rows = await source.fetch(SQL["all_stopped"])
+    return any((row["projection"], row["version"]) == (version.name, version.number) for row in rows)
 
 
 async def progress(pool: Pool, projections: Iterable[Projection]) -> dict[Partition, int]:
-    """The next offset that the slowest of these projections reads, for each partition it has a checkpoint for."""
-    rows = await pool.fetch(SQL["all_checkpoints"])
-    at = {(r["projection"], r["version"], r["topic"], r["partition"]): r["next_offset"] for r in rows}
+    """The next offset that the slowest of these projections reads, for each partition that any has begun.
+
+    Counted are the versions that readers see; one that still reads the event store is at 0.
+    """
+    topics = {projection.name: projection.topics for projection in projections}
+    rows = await pool.fetch(SQL["live_checkpoints"])
+    partitions = {(r["topic"], r["partition"]) for r in rows if r["topic"] is not None}
+    at = {(r["projection"], r["topic"], r["partition"]): r["next_offset"] for r in rows}
     found: dict[Partition, int] = {}
-    for projection in projections:
-        for topic, partition in {(r["topic"], r["partition"]) for r in rows}:
+    for name in {row["projection"] for row in rows} & topics.keys():
+        for topic, partition in partitions:
             # A topic's full name ends with its family; a projection that has not begun is at 0.
-            if topic.endswith(projection.topics):
-                offset = at.get((projection.name, projection.version, topic, partition), 0)
+            if topic.endswith(topics[name]):
+                offset = at.get((name, topic, partition), 0)
                 found[topic, partition] = min(offset, found.get((topic, partition), offset))
     return found

@@ -18,10 +18,11 @@ from services.kernel.kafka import client_settings, consumer
 from services.kernel.postgres import Connection, queries
 from services.kernel.settings import Settings
 from services.kernel.topic_identity import TopicIdentity, topic_identity
-from services.projections import store
+from services.projections import store, versions
+from services.projections.building import Builder
 from services.projections.engine import Engine
 from services.projections.errors import TopicChangedError
-from services.projections.projection import Projection, label
+from services.projections.projection import Version
 from services.projections.store import Partition
 
 MAX_BATCH = 500
@@ -42,7 +43,7 @@ class Watch:
     changed: Callable[[], None] = field(default=lambda: None)
 
     def become(self, state: str) -> None:
-        """Notes a new state: starting, standby, active, stopped."""
+        """Notes a new state: starting, standby, building, active, stopped."""
         self.state = state
         self.changed()
 
@@ -64,21 +65,26 @@ async def partitions_of(settings: Settings, topics: Iterable[str]) -> list[Parti
 
 
 class Follower:
-    """Follows the topics of one projection; the caller holds its lock on `connection`."""
+    """Builds a version if it is not built, then follows its topics; the caller holds its lock on `connection`."""
 
-    def __init__(self, settings: Settings, connection: Connection, projection: Projection) -> None:
+    def __init__(self, settings: Settings, connection: Connection, version: Version) -> None:
         self._settings = settings
         self._connection = connection
-        self._projection = projection
-        self._engine = Engine(connection, projection)
+        self._version = version
+        self._topics = version.projection.topics
+        self._engine = Engine(connection, version)
         self._consumer: AIOKafkaConsumer = consumer(settings)
         self._identity: TopicIdentity | None = None
         self._checked_at = 0.0
 
     async def run(self, stop: asyncio.Event, watch: Watch) -> None:
         """Follows until asked to stop. Raises what `Engine.apply` raises, and Kafka's and PostgreSQL's errors."""
+        await store.unstop(self._connection, self._version.name, self._version.number)
         await self._consumer.start()
         try:
+            await self._build(stop, watch)
+            if stop.is_set():
+                return
             await self._begin()
             watch.become("active")
             while not stop.is_set():
@@ -87,18 +93,31 @@ class Follower:
         finally:
             await self._consumer.stop()
 
+    async def _build(self, stop: asyncio.Event, watch: Watch) -> None:
+        state = await versions.state_of(self._connection, self._version.name, self._version.number)
+        if state.built_at is not None:
+            return
+        watch.become("building")
+        builder = Builder(self._connection, self._version, self._engine)
+        if state.total is None:
+            # Kafka's ends first: what is not in the store a moment later comes behind them.
+            identity = await topic_identity(self._settings, self._topics)
+            partitions = [TopicPartition(*p) for p in await partitions_of(self._settings, self._topics)]
+            ends = await self._consumer.end_offsets(partitions)
+            await builder.begin(identity, {(tp.topic, tp.partition): end for tp, end in ends.items()})
+        await builder.run(state.at, stop)
+
     async def _begin(self) -> None:
-        topics = self._projection.topics
-        identity = await topic_identity(self._settings, topics)
-        partitions = await partitions_of(self._settings, topics)
-        positions = await store.begin(self._connection, self._projection, identity, partitions)
+        identity = await topic_identity(self._settings, self._topics)
+        partitions = await partitions_of(self._settings, self._topics)
+        positions = await store.begin(self._connection, self._version, identity, partitions)
         self._consumer.assign([TopicPartition(*partition) for partition in partitions])
         self._engine.positions = positions
         self._identity, self._checked_at = identity, time.monotonic()
         await self._mend()
         for partition, offset in self._engine.positions.items():
             self._consumer.seek(TopicPartition(*partition), offset)
-        log.info("projection begins", projection=label(self._projection), partitions=len(partitions))
+        log.info("projection begins", projection=self._version.label, partitions=len(partitions))
 
     async def _mend(self) -> None:
         """Where Kafka has lost what comes next, the store has it; where Kafka's end is before us, we go back."""
@@ -115,14 +134,14 @@ class Follower:
         if lost:
             await self._read_store()
         if moves:
-            await store.move(self._connection, self._projection, moves)
+            await store.move(self._connection, self._version, moves)
             self._engine.positions |= {partition: to for partition, (_, to) in moves.items()}
 
     async def _read_store(self) -> None:
-        log.info("reading the event store", projection=label(self._projection))
+        log.info("reading the event store", projection=self._version.label)
         at = 0, "0", 0
         while rows := await self._connection.fetch(_EVENTLOG["tail"], *at, MAX_BATCH):
-            mine = [row for row in rows if row["topic"] in self._projection.topics]
+            mine = [row for row in rows if row["topic"] in self._topics]
             await self._engine.take_from_store(mine)
             last = rows[-1]
             at = last["epoch"], last["transaction_id"], last["position"]
@@ -151,8 +170,8 @@ class Follower:
             )
 
     async def _check_identity(self) -> None:
-        same = await topic_identity(self._settings, self._projection.topics) == self._identity
-        partitions = await partitions_of(self._settings, self._projection.topics)
+        same = await topic_identity(self._settings, self._topics) == self._identity
+        partitions = await partitions_of(self._settings, self._topics)
         if not same or set(partitions) != self._engine.positions.keys():
             raise TopicChangedError(
                 "a topic was made anew or has other partitions; this process ends and begins again at the right place"

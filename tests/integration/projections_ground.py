@@ -29,7 +29,8 @@ from services.eventlog.store import (
 from services.kernel.kafka import consumer
 from services.kernel.postgres import create_pool
 from services.kernel.topic_identity import topic_identity
-from services.projections import store
+from services.projections import store, versions
+from services.projections.projection import Projection, Version
 from services.projections.registry import PROJECTIONS
 from services.projections.stream import Follower, Watch, partitions_of
 
@@ -179,17 +180,24 @@ async def ends(settings) -> dict[tuple[str, int], int]:
         await reader.stop()
 
 
-async def follow(settings, projection) -> None:
-    """Runs one projection until it has everything that is in Kafka now."""
+async def live(source, projection: Projection) -> Version:
+    """The version of a projection that readers see, run by the given definition."""
+    states = await versions.every(source, projection.name)
+    return Version(projection, next(state.number for state in states if state.live))
+
+
+async def follow(settings, projection, number: int | None = None) -> None:
+    """Runs one version, the live one or another, until it has everything that is in Kafka now."""
     goal = {p: end for p, end in (await ends(settings)).items() if p[0].endswith(projection.topics)}
     stop = asyncio.Event()
     async with connected(settings) as connection:
-        assert await store.take_lock(connection, projection)
-        follower = Follower(settings, connection, projection)
+        version = Version(projection, number) if number else await live(connection, projection)
+        assert await store.take_lock(connection, version)
+        follower = Follower(settings, connection, version)
 
         def changed() -> None:
             at = follower._engine.positions
-            if all(at[partition] >= end for partition, end in goal.items()):
+            if at and all(at[partition] >= end for partition, end in goal.items()):
                 stop.set()
 
         await asyncio.wait_for(follower.run(stop, Watch(changed=changed)), 60)

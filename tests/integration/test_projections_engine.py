@@ -6,7 +6,18 @@ from uuid import uuid4
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
-from projections_ground import SEALED, History, brussels, connected, ends, follow, opened, project, relay_all
+from projections_ground import (
+    SEALED,
+    History,
+    brussels,
+    connected,
+    ends,
+    follow,
+    live,
+    opened,
+    project,
+    relay_all,
+)
 
 from schemas import events as e
 from services.eventlog import wire
@@ -16,8 +27,6 @@ from services.kernel.paging import open_pages
 from services.kernel.service import Runtime
 from services.kernel.topic_identity import TopicIdentity
 from services.projections import main, store
-from services.projections.annual import Annual
-from services.projections.case_list import CaseList, Filter, page_of
 from services.projections.engine import FOREIGN, Engine
 from services.projections.errors import (
     MissingEventError,
@@ -25,6 +34,8 @@ from services.projections.errors import (
     TopicChangedError,
     ZombieError,
 )
+from services.projections.models.annual import Annual
+from services.projections.models.case_list import CaseList, Filter, page_of
 from services.projections.reports import annual
 from services.projections.status import progress, status
 from services.projections.stream import Follower, Watch
@@ -66,9 +77,10 @@ async def messages_of(pool, topic: str = TOPIC) -> list[SimpleNamespace]:
 
 
 async def engine_at_start(connection, projection) -> Engine:
-    engine = Engine(connection, projection)
+    version = await live(connection, projection)
+    engine = Engine(connection, version)
     identity = TopicIdentity("cluster", {TOPIC: "topic-1"})
-    engine.positions = await store.begin(connection, projection, identity, [(TOPIC, 0)])
+    engine.positions = await store.begin(connection, version, identity, [(TOPIC, 0)])
     return engine
 
 
@@ -130,10 +142,11 @@ async def test_only_one_session_runs_a_projection(settings, pool):
     """The second process stands by until the first one's session is gone."""
     async with connected(settings) as two:
         async with connected(settings) as one:
-            assert await store.take_lock(one, CaseList())
-            assert not await store.take_lock(two, CaseList())
-            assert await store.take_lock(two, Annual())
-        assert await store.take_lock(two, CaseList())
+            listed, annual_facts = await live(one, CaseList()), await live(one, Annual())
+            assert await store.take_lock(one, listed)
+            assert not await store.take_lock(two, listed)
+            assert await store.take_lock(two, annual_facts)
+        assert await store.take_lock(two, listed)
 
 
 async def test_duplicates_are_skipped(settings, pool, history):
@@ -248,10 +261,11 @@ async def test_another_cluster_or_topic_means_from_the_start(settings, pool, cha
     cluster, topic = changed
     async with connected(settings) as connection:
         await engine_at_start(connection, CaseList())
-        await store.move(connection, CaseList(), {(TOPIC, 0): (0, 7)})
+        version = await live(connection, CaseList())
+        await store.move(connection, version, {(TOPIC, 0): (0, 7)})
         assert (await engine_at_start(connection, CaseList())).positions == {(TOPIC, 0): 7}
         identity = TopicIdentity(cluster, {TOPIC: topic})
-        assert await store.begin(connection, CaseList(), identity, [(TOPIC, 0)]) == {(TOPIC, 0): 0}
+        assert await store.begin(connection, version, identity, [(TOPIC, 0)]) == {(TOPIC, 0): 0}
 
 
 async def test_a_topic_made_anew_is_read_from_the_start_without_counting_twice(
@@ -322,9 +336,8 @@ async def test_what_kafka_drops_under_a_running_process_is_not_passed_over(
         patch.setattr(Follower, "_mend", as_if_it_had_begun_before)
         async with connected(settings) as connection:
             with pytest.raises(TopicChangedError):
-                await asyncio.wait_for(
-                    Follower(settings, connection, CaseList()).run(asyncio.Event(), Watch()), 20
-                )
+                follower = Follower(settings, connection, await live(connection, CaseList()))
+                await asyncio.wait_for(follower.run(asyncio.Event(), Watch()), 20)
     await follow(settings, CaseList())
     assert set(await versions(pool)) == {"a", "b", *map(str, range(20))}
 
@@ -337,7 +350,7 @@ async def test_a_poison_event_in_the_store_stops_there_too(settings, pool, histo
     rows[1]["data"] = '{"case_number": 7}'
     async with connected(settings) as connection:
         with pytest.raises(ProjectionStoppedError):
-            await Engine(connection, CaseList()).take_from_store(rows)
+            await Engine(connection, await live(connection, CaseList())).take_from_store(rows)
     assert await versions(pool) == {"a": 1}
     (page,) = await open_pages(pool)
     assert f"position {rows[1]['position']} of the event store" in page.text
@@ -422,7 +435,7 @@ async def test_a_topic_made_anew_under_a_running_process_ends_it(settings_with_k
     settings = settings_with_kafka
     monkeypatch.setattr("services.projections.stream.IDENTITY_S", -1.0)
     async with connected(settings) as connection:
-        follower = Follower(settings, connection, CaseList())
+        follower = Follower(settings, connection, await live(connection, CaseList()))
 
         def other() -> None:
             follower._identity = TopicIdentity("another", {})

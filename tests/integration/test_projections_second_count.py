@@ -10,8 +10,10 @@ from history_draws import MOMENTS, Line, histories
 from history_events import BRUSSELS, events_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from projections_ground import live
 
-from services.projections.annual import Annual
+from services.projections import versions
+from services.projections.models.annual import Annual
 from services.projections.reports import strip, year_of
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "data"))  # a folder of data is no package
@@ -43,6 +45,7 @@ async def agree(pool: Any, lines: list[Line], as_of: datetime | None) -> None:
         transaction = connection.transaction()
         await transaction.start()
         try:
+            await versions.enter(connection, await live(connection, Annual()))
             await Annual().apply(connection, events_of(lines))
             for year in YEARS:
                 report = strip(await year_of(connection, BRUSSELS, year, as_of))

@@ -15,7 +15,7 @@ from services.geography import municipality_of, province_of, region_of
 from services.kernel.postgres import Connection, queries
 from services.projections.regions import HOME, region_of_country
 
-_SQL = queries("services.projections", "annual.sql")
+_SQL = queries("services.projections.models", "annual.sql")
 
 Row = tuple[Any, ...]
 Rows = dict[str, list[Row]]
@@ -46,7 +46,8 @@ class Annual:
     """Projection `annual`. An exercise is no disappearance: it leaves no trace here."""
 
     name = "annual"
-    version = 2
+    definition = 2
+    tables = _SQL["tables"]
     topics = e.TOPICS
     types = frozenset(model.TYPE for model in (*_CASES, *_REACH, *_COUNTERS))
 
@@ -197,3 +198,6 @@ def _case(subject: str) -> UUID | None:
 
 def _key(event: Recorded) -> Row:
     return UUID(event.subject), event.version, event.recorded_time
+
+
+PROJECTION = Annual()

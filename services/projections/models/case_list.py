@@ -13,7 +13,7 @@ from services.eventlog.store import Recorded, case_stream
 from services.kernel.postgres import Connection, Pool, queries
 from services.kernel.problems import InvalidError
 
-_SQL = queries("services.projections", "case_list.sql")
+_SQL = queries("services.projections.models", "case_list.sql")
 _CASE = tuple(model for model in e.EVENTS.values() if model.TYPE.startswith("case."))
 
 
@@ -40,7 +40,8 @@ class CaseList:
     """Projection `case_list`."""
 
     name = "case_list"
-    version = 1
+    definition = 1
+    tables = _SQL["tables"]
     topics = (e.CASE_EVENTS,)
     types = frozenset({*(model.TYPE for model in _CASE), e.AssessmentChanged.TYPE})
 
@@ -128,3 +129,6 @@ def _read_cursor(cursor: str) -> tuple[datetime, UUID]:
         return datetime.fromisoformat(f"{time}+00:00"), UUID(case_id)
     except (binascii.Error, UnicodeDecodeError, ValueError) as error:
         raise InvalidError("cursor", "send the next_cursor of an earlier answer, or none") from error
+
+
+PROJECTION = CaseList()

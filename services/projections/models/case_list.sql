@@ -1,5 +1,22 @@
+-- tables: one row per case; an assessment may come before its case: until then `case_number` is null
+create table case_list (
+    case_id uuid primary key,
+    case_number text,
+    kind text,
+    is_open boolean not null default true,
+    worrying boolean not null default false,
+    version bigint not null default 0,
+    opened_at timestamptz,
+    postal_code text,
+    municipality text,
+    mode text
+);
+create index case_list_order on case_list (opened_at desc, case_id desc) where case_number is not null;
+create index case_list_watch on case_list (opened_at desc, case_id desc)
+    where case_number is not null and is_open and worrying;
+
 -- upsert: what is new about cases; null leaves a column as it was
-insert into projections.case_list_v1 as c
+insert into case_list as c
     (case_id, case_number, kind, is_open, worrying, version, opened_at, postal_code, municipality, mode)
 select n.case_id, n.case_number, n.kind, coalesce(n.is_open, true), coalesce(n.worrying, false),
     coalesce(n.version, 0), n.opened_at, n.postal_code, n.municipality, n.mode
