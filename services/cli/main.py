@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from services.cli.audit_app import audit_app
 from services.cli.criteria_app import criteria_app
 from services.cli.emergency_app import emergency_app
 from services.cli.options import DEFAULT_DATA, DataOption, do
@@ -35,6 +36,7 @@ app.add_typer(partner_app, name="partner")
 app.add_typer(volunteers_app, name="volunteers")
 app.add_typer(page_app, name="page")
 app.add_typer(duty_app, name="duty")
+app.add_typer(audit_app, name="audit")
 app.add_typer(emergency_app)
 app.add_typer(report_app, name="report")
 app.add_typer(projections_app, name="projections")

@@ -14,7 +14,7 @@ from rich.table import Table
 from services.cli.insight import pool_of
 from services.cli.local import system
 from services.cli.place import Place
-from services.kernel.audit import note_look
+from services.kernel.audit import note
 from services.kernel.auth import Principal, Role
 from services.kernel.ids import new_id
 from services.kernel.postgres import create_pool, in_transaction
@@ -59,7 +59,7 @@ async def list_(data: Path, form: str) -> None:
     """Everybody."""
     async with desk(data) as (deps, ask):
         everybody = await _everybody(deps)
-        await note_look(deps.pool, ask.principal, "volunteers.listed", ["volunteers:all"])
+        await note(deps.pool, ask.principal.name, ask.principal.role, "volunteers.listed", ["volunteers:all"])
     if form == "json":
         shown = [roster.view(one, whole=False) for one in everybody]
         return console.print(orjson.dumps(shown, option=orjson.OPT_INDENT_2).decode())
@@ -88,7 +88,7 @@ async def show(data: Path, who: UUID) -> None:
     """Everything about somebody. Raises NotFoundError."""
     async with desk(data) as (deps, ask):
         found = await roster.one(deps, who)
-        await note_look(deps.pool, ask.principal, "volunteer.read", [f"volunteer:{who}"])
+        await note(deps.pool, ask.principal.name, ask.principal.role, "volunteer.read", [f"volunteer:{who}"])
     console.print(orjson.dumps(roster.view(found, whole=True), option=orjson.OPT_INDENT_2).decode())
 
 

@@ -9,6 +9,8 @@ from services.dispatch.auditor import audit, counts, page_findings
 from services.dispatch.emergency.writing import keep_writing
 from services.dispatch.healing import heal
 from services.dispatch.publish import Publisher
+from services.eventlog.witness import witness
+from services.kernel.audit.trail import head
 from services.kernel.paging import all_clear, page
 from services.kernel.paging.dead_man import sign_of_life
 from services.kernel.paging.pager import Pager
@@ -32,6 +34,7 @@ async def serve(runtime: Runtime) -> None:
             tasks.create_task(Pager(runtime.pool, settings).run(runtime.stop))
             tasks.create_task(keep_writing(runtime))
             tasks.create_task(_watch(runtime, publisher))
+            tasks.create_task(_witness(runtime))
     finally:
         await keys.close()
 
@@ -47,6 +50,15 @@ async def _watch(runtime: Runtime, publisher: Publisher) -> None:
         if not left:
             log.info("every promise holds", healed=len(findings))
             await _tell_outside(runtime)
+        await runtime.pause(EVERY_S)
+
+
+async def _witness(runtime: Runtime) -> None:
+    """Chains what was committed into the audit, and tells the log its newest digest: a place of its own."""
+    while not runtime.stop.is_set():
+        if await witness(runtime.pool):
+            number, digest = await head(runtime.pool)
+            log.info("audit", entries=number, digest=digest.hex())
         await runtime.pause(EVERY_S)
 
 

@@ -28,7 +28,7 @@ from services.intake.handlers import campaigns, cases, counters
 from services.intake.handlers.steps import Answer, Ask, IntakeDeps
 from services.intake.paths import CampaignId, CaseId
 from services.intake.store import SQL
-from services.kernel.audit import looks, note_look
+from services.kernel.audit import note
 from services.kernel.auth import EVERYONE_INSIDE, LEADS, STAFF, Principal, Role, require
 from services.kernel.http import Moment, if_match, traceparent
 from services.kernel.idempotency import Idempotency, idempotency_of
@@ -110,7 +110,7 @@ def _read_routes(routes: APIRouter, deps: IntakeDeps) -> None:
         if who.role not in STAFF:
             return None
         needed = views.keys_needed(events)
-        await note_look(deps.pool, who, action, {f"case:{case_id}", *needed})
+        await note(deps.pool, who.name, who.role, action, {f"case:{case_id}", *needed})
         return await deps.vault.find(sorted(needed))
 
     @routes.get("/cases/{case_id}")
@@ -143,19 +143,6 @@ def _read_routes(routes: APIRouter, deps: IntakeDeps) -> None:
         keys = await keys_for(who, case_id, events, "history.read")
         more = str(events[-1].position) if len(found) > limit else None
         return _json(200, {"items": views.history_view(events, keys), "next_cursor": more})
-
-    @routes.get("/audit", tags=["audit"])
-    async def get_audit(
-        _who: Annotated[Principal, Depends(require(Role.ADMIN))],
-        subject: Annotated[str | None, Query(pattern=r"^[a-z]{1,20}:[0-9a-f-]{36}$")] = None,
-        principal: Annotated[str | None, Query(max_length=200, pattern=r"^[^\x00]+$")] = None,
-        cursor: Cursor = None,
-        limit: Annotated[int, Query(ge=1, le=200)] = 50,
-    ) -> Response:
-        """Who looked at whose identity, the last first; `subject` is `case:<id>` or `child:<id>`."""
-        found = await looks(deps.pool, subject, principal, int(cursor) if cursor else None, limit + 1)
-        more = str(found[limit - 1]["audit_id"]) if len(found) > limit else None
-        return _json(200, {"items": found[:limit], "next_cursor": more})
 
 
 def _no_case() -> NotFoundError:

@@ -17,7 +17,7 @@ from services.intake.handlers.steps import Ask, IntakeDeps
 from services.intake.paths import CaseId
 from services.intake.photos import Shown
 from services.intake.pictures import MAX_BYTES
-from services.kernel.audit import note_look
+from services.kernel.audit import note
 from services.kernel.auth import STAFF, Principal, require
 from services.kernel.conditional import is_known, not_modified
 from services.kernel.http import if_match, takes_up_to, traceparent
@@ -120,7 +120,7 @@ def add_routes(routes: APIRouter, deps: IntakeDeps) -> None:
         request: Request, who: staff, case_id: CaseId, index: int, media_id: UUID
     ) -> Response:
         """A photo, for staff."""
-        await note_look(deps.pool, who, "photo.read", [f"case:{case_id}", f"photo:{media_id}"])
+        await note(deps.pool, who.name, who.role, "photo.read", [f"case:{case_id}", f"photo:{media_id}"])
         shown = await photos.for_staff(deps, case_id, index, media_id)
         return _answer(request, shown, "private, no-store")
 

@@ -12,6 +12,7 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from services.kernel import sessions
+from services.kernel.audit import note_call, note_refusal
 from services.kernel.postgres import Connection, Pool
 from services.kernel.problems import ForbiddenError, UnauthorizedError
 
@@ -82,12 +83,18 @@ async def revoke_tokens(connection: Connection, principal: str) -> None:
 
 async def identify(pool: Pool, token: str) -> Principal | None:
     """Whose token it is; None when unknown, expired or revoked."""
+    known = await _known(pool, token)
+    return known[0] if known and known[1] else None
+
+
+async def _known(pool: Pool, token: str) -> tuple[Principal, bool] | None:
+    """Whose token it is or was, and whether it is valid."""
     row = await pool.fetchrow(
-        "select principal, role from kernel.token where digest = $1 and revoked_at is null"
-        " and (expires_at is null or expires_at > clock_timestamp())",
+        "select principal, role, revoked_at is null and (expires_at is null or expires_at > clock_timestamp())"
+        " as valid from kernel.token where digest = $1",
         fingerprint(token),
     )
-    return Principal(row["principal"], Role(row["role"])) if row else None
+    return (Principal(row["principal"], Role(row["role"])), row["valid"]) if row else None
 
 
 async def signed_in(request: Request) -> Principal | None:
@@ -104,22 +111,35 @@ async def signed_in(request: Request) -> Principal | None:
 
 
 def require(*roles: Role) -> Callable[..., Awaitable[Principal]]:
-    """A dependency that lets only these roles in, by token or by session: 401 for nobody, 403 for others."""
+    """A dependency that lets only these roles in, by token or by session: 401 for nobody, 403 for others.
+
+    What a person calls for that changes something is in the audit before it is worked on, and so is a known caller who
+    is refused. That holds for every route, since every route demands its roles here.
+    """
 
     async def principal(
         request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
     ) -> Principal:
         pool = request.app.state.auth_pool
-        caller = await identify(pool, credentials.credentials) if credentials else await signed_in(request)
-        if caller is None:
+        call, path = f"{request.method} {request.scope['route'].path}", request.path_params
+        if credentials is None:
+            caller, valid = await signed_in(request), True
+        else:
+            caller, valid = await _known(pool, credentials.credentials) or (None, False)
+        if caller is None or not valid:
+            if caller is not None:
+                await note_refusal(pool, caller.name, caller.role, f"an old token: {call}", path)
             raise UnauthorizedError(
                 "token",
                 "send a valid token as 'Authorization: Bearer …'",
                 headers={"WWW-Authenticate": "Bearer"},
             )
         if caller.role not in roles:
+            await note_refusal(pool, caller.name, caller.role, call, path)
             allowed = ", ".join(roles)
             raise ForbiddenError("role", f"this call is for: {allowed}; ask one of them")
+        if caller.role in EVERYONE_INSIDE and request.method not in sessions.SAFE_METHODS:
+            await note_call(pool, caller.name, caller.role, call, path)
         request.state.principal = caller
         return caller
 

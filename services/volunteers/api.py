@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 
 from schemas.commands import ChangeVolunteer, NewVolunteer
-from services.kernel.audit import note_look
+from services.kernel.audit import note
 from services.kernel.auth import LEADS, Principal, Role, require
 from services.kernel.http import takes_up_to, traceparent
 from services.kernel.idempotency import Answer, Idempotency, idempotency_of, once
@@ -57,8 +57,12 @@ def _roster(routes: APIRouter, deps: VolunteerDeps) -> None:
         ask: Lead, cursor: UUID | None = None, limit: Annotated[int, Query(ge=1, le=200)] = 50
     ) -> Response:
         found, more = await roster.page_of(deps, cursor, limit)
-        await note_look(
-            deps.pool, ask.principal, "volunteers.listed", [f"volunteer:{v.volunteer_id}" for v in found]
+        await note(
+            deps.pool,
+            ask.principal.name,
+            ask.principal.role,
+            "volunteers.listed",
+            [f"volunteer:{v.volunteer_id}" for v in found],
         )
         items = [roster.view(one, whole=False) for one in found]
         return _json(200, {"items": items, "next_cursor": more})
@@ -66,7 +70,9 @@ def _roster(routes: APIRouter, deps: VolunteerDeps) -> None:
     @routes.get("/volunteers/{volunteer_id}", summary="Somebody, with the ways to them; audited")
     async def show(volunteer_id: UUID, ask: Lead) -> Response:
         found = await roster.one(deps, volunteer_id)
-        await note_look(deps.pool, ask.principal, "volunteer.read", [f"volunteer:{volunteer_id}"])
+        await note(
+            deps.pool, ask.principal.name, ask.principal.role, "volunteer.read", [f"volunteer:{volunteer_id}"]
+        )
         return _json(200, roster.view(found, whole=True))
 
 

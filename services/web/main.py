@@ -18,6 +18,7 @@ from services.intake import api as intake
 from services.intake import photo_api
 from services.intake.handlers.steps import IntakeDeps
 from services.intake.policy import load_policy
+from services.kernel.audit import api as audit
 from services.kernel.errors import ZoeklichtError
 from services.kernel.paging import api as paging
 from services.kernel.postgres import Pool, create_pool
@@ -69,6 +70,7 @@ async def _routers(settings: Settings, stack: AsyncExitStack) -> list[APIRouter]
         photo_api.public(cases),
         dispatch.router(DispatchDeps(await _pool(stack, main, "dispatch", size), vault, settings)),
         criteria.router(criteria.deps_of(await _pool(stack, main, "criteria", 2), settings)),
+        audit.router(await _pool(stack, main, "audit", 2)),
         paging.router(paging.PagingDeps(await _pool(stack, main, "paging", 2), settings)),
         projections.router(
             projections.ProjectionsDeps(await _pool(stack, main, "projections", size), settings)

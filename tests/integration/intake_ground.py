@@ -16,6 +16,7 @@ from services.eventlog.store import Append, Cause, NewEvent, append, lock_stream
 from services.intake import photo_api
 from services.intake.api import router
 from services.intake.handlers.steps import IntakeDeps
+from services.kernel.audit import api as audit
 from services.kernel.auth import Role, issue_token
 from services.kernel.http import harden
 
@@ -153,7 +154,7 @@ async def running(deps: IntakeDeps) -> AsyncIterator[Api]:
     """Intake behind HTTP, with a token for each role."""
     pool = deps.pool
     app = FastAPI()
-    routers = [router(deps), photo_api.public(deps)]
+    routers = [router(deps), photo_api.public(deps), audit.router(pool)]
     harden(app, routers)
     app.state.auth_pool, app.state.master_key = pool, deps.settings.master_key_bytes
     for one in routers:

@@ -45,7 +45,7 @@ async def test_somebody_is_registered_changed_and_shown(call, pool):
     listed = await call("GET", "/v1/volunteers", role=Role.COORDINATOR)
     assert [one["channels"] for one in listed.json["items"]] == [["sms", "email"]]
     actions = {row["action"] for row in await pool.fetch("select action from kernel.audit")}
-    assert actions == {"volunteer.read", "volunteers.listed"}
+    assert {one for one in actions if not one.startswith("called")} == {"volunteer.read", "volunteers.listed"}
     assert not await pool.fetchval("select week @> 0 from volunteers.person")
     assert await pool.fetchval("select week @> 720 from volunteers.person")
 

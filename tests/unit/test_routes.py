@@ -58,6 +58,8 @@ LEADING = {
 }
 ADMINS = {
     "GET /v1/audit",
+    "GET /v1/audit/head",
+    "GET /v1/audit/export",
     "POST /v1/partners",
     "PATCH /v1/partners/{partner_id}",
     "POST /v1/partners/{partner_id}/secret:rotate",

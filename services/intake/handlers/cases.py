@@ -34,7 +34,7 @@ from services.intake.handlers.steps import (
     load,
 )
 from services.intake.store import File
-from services.kernel.audit import note_look
+from services.kernel.audit import note
 from services.kernel.ids import new_id
 from services.kernel.postgres import Connection
 
@@ -145,7 +145,7 @@ async def find_child(deps: IntakeDeps, ask: Ask, command: FindChild) -> Answer:
         found = await store.children_like(connection, [mark] if mark else [])
         rows = await store.cases_of_children(connection, found)
         named = [f"child:{child}" for child in found] + [f"case:{row['case_id']}" for row in rows]
-        await note_look(connection, ask.principal, "child.searched", named)
+        await note(connection, ask.principal.name, ask.principal.role, "child.searched", named)
         cases: dict[UUID, list[dict[str, str]]] = {child: [] for child in found}
         for row in rows:
             cases[row["child_id"]].append(
