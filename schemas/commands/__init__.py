@@ -38,6 +38,7 @@ from schemas.commands.facts import (
     RetractCircumstance,
     WithdrawOverride,
 )
+from schemas.commands.identities import BreakGlass, BreakGlassReason
 from schemas.commands.importing import ImportChild, ImportLine
 from schemas.commands.partners import ChangePartner, ExplainAreas, NewPartner, Receipt
 from schemas.commands.volunteers import ChangeVolunteer, NewVolunteer
@@ -45,6 +46,8 @@ from schemas.commands.volunteers import ChangeVolunteer, NewVolunteer
 __all__ = [
     "AddNote",
     "AgeEstimate",
+    "BreakGlass",
+    "BreakGlassReason",
     "ChangePartner",
     "ChangeVolunteer",
     "ChildChange",

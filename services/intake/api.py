@@ -10,6 +10,7 @@ from fastapi import APIRouter, Body, Depends, Query, Request
 from fastapi.responses import Response
 
 from schemas.commands import (
+    BreakGlass,
     CountCalls,
     EndCampaign,
     ExtendCampaign,
@@ -24,7 +25,7 @@ from schemas.commands import (
 )
 from services.eventlog.store import Recorded, read_case, read_case_page
 from services.intake import photo_api, views
-from services.intake.handlers import campaigns, cases, counters
+from services.intake.handlers import break_glass, campaigns, cases, counters
 from services.intake.handlers.steps import Answer, Ask, IntakeDeps
 from services.intake.paths import CampaignId, CaseId
 from services.intake.store import SQL
@@ -62,6 +63,7 @@ def _ask(*roles: Role) -> Any:
 
 Staff = Annotated[Ask, _ask(*STAFF)]
 Lead = Annotated[Ask, _ask(*LEADS)]
+Outsider = Annotated[Ask, _ask(*(role for role in EVERYONE_INSIDE if role not in STAFF))]
 
 
 def _json(status: int, body: Any) -> Response:
@@ -102,12 +104,17 @@ def _case_routes(routes: APIRouter, deps: IntakeDeps) -> None:
         """Request a campaign; nothing is sent before its release."""
         return _answer(await campaigns.request_campaign(deps, ask, case_id, command))
 
+    @routes.post("/cases/{case_id}/break-glass", status_code=201)
+    async def break_the_glass(ask: Outsider, case_id: CaseId, command: BreakGlass) -> Response:
+        """See the identities of this case for half an hour, in an emergency: a person is paged, all is audited."""
+        return _answer(await break_glass.break_glass(deps, ask, case_id, command))
+
 
 def _read_routes(routes: APIRouter, deps: IntakeDeps) -> None:
     inside = Annotated[Principal, Depends(require(*EVERYONE_INSIDE))]
 
     async def keys_for(who: Principal, case_id: UUID, events: Sequence[Recorded], action: str) -> views.Keys:
-        if who.role not in STAFF:
+        if not await break_glass.may_open(deps.pool, who, case_id):
             return None
         needed = views.keys_needed(events)
         await note(deps.pool, who.name, who.role, action, {f"case:{case_id}", *needed})
@@ -119,7 +126,7 @@ def _read_routes(routes: APIRouter, deps: IntakeDeps) -> None:
         case_id: CaseId,
         at: Annotated[Moment | None, Query(description="as known at this moment")] = None,
     ) -> Response:
-        """The case, its assessment, campaigns and displays. Identities only for staff."""
+        """The case, its assessment, campaigns and displays. Identities only for staff, and behind broken glass."""
         events = await read_case(deps.pool, case_id, at)
         keys = await keys_for(who, case_id, events, "case.read") if events else None
         photos = await deps.pool.fetch(SQL["photos_of_case"], case_id, at)

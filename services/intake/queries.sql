@@ -90,3 +90,10 @@ on conflict do nothing
 
 -- link: where an address leads
 select campaign_id, name from intake.media_link where digest = $1
+
+-- break_glass: lets somebody see the identities of a case for a while
+insert into intake.break_glass (principal, case_id, until, reason, reference)
+values ($1, $2, clock_timestamp() + $3::interval, $4, $5) returning until
+
+-- glass_is_broken: whether that is so now
+select true from intake.break_glass where principal = $1 and case_id = $2 and until > clock_timestamp() limit 1
