@@ -7,6 +7,7 @@ from pathlib import Path
 import orjson
 from rich.console import Console
 
+from schemas.vocabulary import Language
 from services.cli.caught_up import NEEDED
 from services.cli.insight import pool_of
 from services.cli.local import system, with_services
@@ -16,9 +17,12 @@ from services.cli.waiting import progress_bar, until_caught_up
 from services.kernel.clock import SystemClock
 from services.kernel.errors import ZoeklichtError
 from services.projections import reports
+from services.projections.printed import formats
+from services.projections.printed.builder import document
 from services.projections.render import annual_table
 
 REPORT_WITHIN_S = 30.0
+_NO_TEXT = ("xlsx", "pdf")
 
 out = Console(highlight=False, soft_wrap=True)
 
@@ -35,6 +39,7 @@ async def annual(
     *,
     as_of: datetime | None = None,
     beside: int = 2,
+    language: Language = Language.EN,
 ) -> int:
     """Shows the report of a year with earlier ones beside it; waits up to 30 s for what was written last.
 
@@ -49,27 +54,31 @@ async def annual(
         )
     if not reports.FIRST_YEAR <= year <= this_year:
         raise FiguresError(f"ask for a year from {reports.FIRST_YEAR} to {this_year}")
-    if form == "xlsx" and output is None:
-        raise FiguresError("a workbook is no text: name a file with --output")
+    if form in _NO_TEXT and output is None:
+        raise FiguresError(f"{form} is no text: name a file with --output")
     async with system(Place(data)) as found, with_services(found, NEEDED), pool_of(found) as pool:
         with progress_bar() as bar:
             whole = await until_caught_up(found, pool, bar, REPORT_WITHIN_S)
-        figures = await reports.annual(pool, found.settings.zone, year, as_of, beside=beside)
+        zone = found.settings.zone
+        figures = await reports.annual(pool, zone, year, as_of, beside=beside)
     if not whole:
         err.print(
             f"the read models had not caught up within {REPORT_WITHIN_S:.0f} s: the newest events are missing"
         )
-    _write(figures, form, output)
+    _write(figures, form, output, language, now.astimezone(zone))
     return 0
 
 
-def _write(figures: reports.Report, form: str, output: Path | None) -> None:
+def _write(
+    figures: reports.Report, form: str, output: Path | None, language: Language, moment: datetime
+) -> None:
     if form == "table":
+        table = annual_table(document(figures, language, moment))
         target = output.open("w", encoding="utf-8") if output else nullcontext()
         with target as file:
-            (Console(file=file, width=120) if output else out).print(annual_table([figures]))
+            (Console(file=file, width=120) if output else out).print(table)
         return
-    content = _bytes(figures, form)
+    content = _bytes(figures, form, language, moment)
     if output is None:
         out.file.write(content.decode())
         out.file.flush()
@@ -77,9 +86,11 @@ def _write(figures: reports.Report, form: str, output: Path | None) -> None:
         output.write_bytes(content)
 
 
-def _bytes(figures: reports.Report, form: str) -> bytes:
+def _bytes(figures: reports.Report, form: str, language: Language, moment: datetime) -> bytes:
     if form == "json":
         return orjson.dumps(figures, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
     if form == "csv":
         return reports.as_csv(figures).encode()
-    return reports.as_xlsx(figures)
+    if form == "xlsx":
+        return reports.as_xlsx(figures)
+    return formats.written(figures, "pdf" if form == "pdf" else "html", language, moment)

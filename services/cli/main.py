@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from schemas.vocabulary import Language
 from services.cli.audit_app import audit_app
 from services.cli.criteria_app import criteria_app
 from services.cli.emergency_app import emergency_app
@@ -188,11 +189,14 @@ def report_annual(
     *,
     year: Annotated[int, typer.Argument(min=1900, max=2200, help="The calendar year.")],
     form: Annotated[
-        Literal["table", "json", "csv", "xlsx"], typer.Option("--format", help="How to write it.")
+        Literal["table", "json", "csv", "xlsx", "html", "pdf"],
+        typer.Option("--format", help="How to write it; html and pdf are for printing."),
     ] = "table",
     output: Annotated[
-        Path | None, typer.Option(help="Write to this file instead of the terminal.", dir_okay=False)
+        Path | None,
+        typer.Option("--output", "-o", help="Write to this file instead of the terminal.", dir_okay=False),
     ] = None,
+    language: Annotated[Language, typer.Option(help="Of what people read: table, html, pdf.")] = Language.EN,
     as_of: Annotated[
         datetime | None,
         typer.Option(
@@ -205,7 +209,7 @@ def report_annual(
     """Show the figures of a year, with those of earlier years beside it."""
     from services.cli import figures
 
-    do(lambda: figures.annual(year, form, output, data, as_of=as_of, beside=beside))
+    do(lambda: figures.annual(year, form, output, data, as_of=as_of, beside=beside, language=language))
 
 
 @app.command()

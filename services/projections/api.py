@@ -4,18 +4,21 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import JSONResponse
 
+from schemas.vocabulary import Language
 from services.kernel.auth import EVERYONE_INSIDE, STAFF, Principal, Role, require
 from services.kernel.clock import Clock, SystemClock
 from services.kernel.http import Moment
 from services.kernel.postgres import Pool
 from services.kernel.problems import InvalidError
 from services.kernel.settings import Settings
+from services.kernel.site.languages import language_of
 from services.projections import disclosure, opening, reports
 from services.projections.figures import PROVINCES
 from services.projections.models import case_list
+from services.projections.printed import formats
 
 Province = Annotated[str, Query(pattern=f"^({'|'.join(PROVINCES)})$")]
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
@@ -49,16 +52,19 @@ def router(deps: ProjectionsDeps) -> APIRouter:
     @routes.get("/v1/reports/annual/{year}", summary="The annual report", tags=["reports"])
     async def annual(
         *,
+        request: Request,
         year: int,
         caller: Annotated[Principal, Depends(require(*EVERYONE_INSIDE))],
         as_of: Moment | None = None,
-        format: Literal["json", "csv", "xlsx"] = "json",  # noqa: A002 - the name of the query parameter
+        format: Literal["json", "csv", "xlsx", "html", "pdf"] = "json",  # noqa: A002 - the name of the query parameter
+        language: Language | None = None,
         beside: Annotated[int, Query(ge=0, le=10)] = 2,
         province: Province | None = None,
     ) -> Response:
         """The figures of a year, with those of earlier years `beside` it; with `as_of`, as they were known then.
 
         `province`: of the cases there alone (REFNIS code; 04000 is Brussels). A viewer then sees no number below 5.
+        html and pdf are for people, in `language`, else in the one the caller's browser likes best.
         """
         _check(deps, year, as_of)
         report = await reports.annual(
@@ -66,6 +72,10 @@ def router(deps: ProjectionsDeps) -> APIRouter:
         )
         if province is not None and caller.role is Role.VIEWER:
             report = disclosure.for_viewers(report)
+        if format in ("html", "pdf"):
+            chosen = language or Language(language_of(request))
+            moment = deps.clock.now().astimezone(deps.settings.zone)
+            return await formats.answer(report, format, chosen, moment)
         return _answer(report, format)
 
     @routes.get(

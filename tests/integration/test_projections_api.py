@@ -56,9 +56,11 @@ class Client:
     session: aiohttp.ClientSession
     token: str
 
-    async def get(self, path: str, token: str | None = None, **query: str) -> Answer:
+    async def get(
+        self, path: str, token: str | None = None, headers: dict[str, str] | None = None, **query: str
+    ) -> Answer:
         given = self.token if token is None else token
-        headers = {"Authorization": f"Bearer {given}"} if given else {}
+        headers = (headers or {}) | ({"Authorization": f"Bearer {given}"} if given else {})
         address = URL(self.base + path, encoded=True).update_query(query)
         async with self.session.get(address, headers=headers) as answer:
             return Answer(answer.status, answer.headers, await answer.read())
@@ -187,7 +189,8 @@ async def test_a_cursor_that_is_not_ours_is_refused(client, cursor):
         f"{REPORT}?as_of=0001-01-01T00:00:00%2B01:00",
         f"{REPORT}?as_of=9999-12-31T23:59:59-01:00",
         "/v1/cases?q=%00",
-        f"{REPORT}?format=pdf",
+        f"{REPORT}?format=docx",
+        f"{REPORT}?format=html&language=la",
         "/v1/cases?worrying=perhaps",
         "/v1/cases?limit=0",
     ],
@@ -233,6 +236,34 @@ async def test_the_report_in_three_formats(client, cases):
     assert cells["new_cases.total"] == (3, None, None)
     assert cells["details.runaway.girls_share"] == (1, 2, 2)
     assert set(cells) - {"figure"} == set(table)
+
+
+async def test_the_report_for_people(client, cases, pool):
+    """A page and a print in the language asked for, else in the one the browser likes; shown, and never kept by it."""
+    answer = await client.get(f"{REPORT}?format=html&language=de")
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert answer.headers["content-language"] == "de"
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'; style-src 'sha256-")
+    assert '<html lang="de">' in answer.text
+    assert 'data-figure="new_cases.total" data-year="2021">3<' in answer.text
+    assert "1. Juni 2022, 02:00" in answer.text, "counted by the clock of Brussels"
+    liked = await client.get(f"{REPORT}?format=html", headers={"Accept-Language": "fr-BE,nl;q=0.5"})
+    assert liked.headers["content-language"] == "fr"
+    printed = await client.get(f"{REPORT}?format=pdf&language=nl")
+    assert printed.headers["content-type"] == "application/pdf"
+    assert printed.headers["content-disposition"] == 'inline; filename="annual-2021-nl.pdf"'
+    assert printed.content.startswith(b"%PDF")
+
+
+async def test_a_page_keeps_from_viewers_what_the_figures_keep_from_them(client, cases, pool):
+    """One province, of which three cases are known: refused in every format, and told to the staff in every format."""
+    coordinator = await issue_token(pool, "cora", Role.COORDINATOR)
+    for form in ("json", "csv", "xlsx", "html", "pdf"):
+        asked = f"{REPORT}?province=20001&format={form}"
+        refused = await client.get(asked)
+        assert (refused.status_code, refused.json()["rule"]) == (403, "singles-out"), form
+        assert (await client.get(asked, coordinator)).status_code == 200, form
 
 
 async def test_as_of_over_http(client, cases):

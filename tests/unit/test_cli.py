@@ -91,7 +91,7 @@ def test_every_service_has_a_process_and_web_stops_first_relay_last():
 
 def test_a_wrong_word_is_a_usage_error():
     """Exit code 2, and what is allowed."""
-    done = zoeklicht("report", "annual", "2021", "--format", "pdf")
+    done = zoeklicht("report", "annual", "2021", "--format", "docx")
     assert done.returncode == 2
     assert "xlsx" in done.stderr
 

@@ -57,7 +57,10 @@ def test_every_area_of_the_country_has_name_and_codes():
 
 def test_outlines_are_those_of_today_s_boundaries():
     """The kept file is what `python -m services.geography.simplify` makes."""
-    assert json.loads(resources.files("services.geography").joinpath(ARRONDISSEMENTS).read_text("utf-8")) == simplified()
+    assert (
+        json.loads(resources.files("services.geography").joinpath(ARRONDISSEMENTS).read_text("utf-8"))
+        == simplified()
+    )
 
 
 def test_an_outline_is_close_to_its_arrondissement_with_few_points():

@@ -3,11 +3,14 @@
 import csv
 import io
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console
 
+from schemas.vocabulary import Language
 from services.projections.figures import BREAKDOWNS, COUNTS, PARTS, QUOTIENTS, SECTIONS
+from services.projections.printed.builder import document
 from services.projections.render import annual_table
 from services.projections.reports import _figures, _nested, as_csv, quotient, rows
 
@@ -74,12 +77,20 @@ def test_every_published_share_is_computed():
 
 
 def test_years_stand_side_by_side():
-    """A figure that one year lacks is empty there; shares show their parts."""
-    console = Console(width=120, record=True, file=io.StringIO())
+    """In the reader's words and digits; a figure that one year lacks is a dash there; shares show their parts."""
     other = report(2020, 1000, 0)
-    del other["worrying"]
-    console.print(annual_table([report(2021, 4, 3), other]))
-    lines = {line.split()[1]: line for line in console.export_text().splitlines() if "│" in line}
-    assert "75.0% (3/4)" in lines["details.runaway.girls_share"]
-    assert "1,000" in lines["new_cases.runaway"]
-    assert lines["worrying"].split("│")[3].strip() == ""
+    del other["year"], other["worrying"]
+    whole = report(2021, 4, 3) | {"beside": {"2020": other}}
+    console = Console(width=120, record=True, file=io.StringIO())
+    console.print(annual_table(document(whole, Language.FR, datetime(2022, 1, 1, tzinfo=UTC))))
+    lines = {
+        line.split("│")[1].strip(): [cell.strip() for cell in line.split("│")[2:4]]
+        for line in console.export_text().splitlines()
+        if "│" in line and line.split("│")[2].strip()
+    }
+    assert lines["Part des filles"] == [
+        "75,0\N{NO-BREAK SPACE}% (3 / 4)",
+        "0,0\N{NO-BREAK SPACE}% (0 / 1\N{NO-BREAK SPACE}000)",
+    ]
+    assert lines["Fugueurs"] == ["4", "1\N{NO-BREAK SPACE}000"]
+    assert lines["Disparitions inquiétantes"][1] == "\N{EN DASH}"

@@ -1,7 +1,7 @@
 """In which language somebody reads: as they chose, else as their browser says."""
 
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from importlib import resources
 
@@ -50,16 +50,25 @@ def _liked(header: str) -> list[str]:
 def words_of(packages: Iterable[str]) -> dict[str, Words]:
     """The words of these packages (`words.toml`: a table for each, a line for each language), by language.
 
+    A package with many has them in several files of a folder `words`.
+
     Raises WordsError when a language is missing somewhere, or two packages use one name.
     """
     found: dict[str, dict[str, str]] = {language: {} for language in LANGUAGES}
     for package in packages:
-        text = resources.files(package).joinpath("words.toml").read_text(encoding="utf-8")
-        for name, said in tomllib.loads(text).items():
+        for name, said in _written(package):
             if set(said) != set(LANGUAGES) or name in found[_FALLBACK]:
-                raise WordsError(
-                    f"words.toml of {package}: write {name} once, in each of {', '.join(LANGUAGES)}"
-                )
+                raise WordsError(f"words of {package}: write {name} once, in each of {', '.join(LANGUAGES)}")
             for language in LANGUAGES:
                 found[language][name] = said[language]
     return dict(found)
+
+
+def _written(package: str) -> Iterator[tuple[str, Words]]:
+    folder = resources.files(package)
+    many = folder.joinpath("words")
+    files = (
+        sorted(many.iterdir(), key=lambda one: one.name) if many.is_dir() else [folder.joinpath("words.toml")]
+    )
+    for file in files:
+        yield from tomllib.loads(file.read_text(encoding="utf-8")).items()

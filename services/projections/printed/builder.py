@@ -13,9 +13,11 @@ from services.projections.reports import Report, rows, strip
 
 _FRAME = ("kicker", "missing_children", "line", "contents", "skip", "key_figures", "figure")
 _TOTALS = {"new_cases": "new_cases", "campaigns": "campaigns_released"}
+_SHARE = "_share"
+"""In the names of figures that are parts of a whole; other quotients are means."""
 _MOST_DRAWN = 12
 """More bars than that are a table."""
-Figures = Mapping[str, tuple[Any, Any, Any]]
+Figures = Mapping[str, list[Any]]
 """Value, numerator and denominator by name."""
 
 
@@ -29,7 +31,7 @@ class _Builder:
         self.report, self.words, self.moment = report, words, moment
         self.years = (str(report["year"]), *report.get("beside", {}))
         every = (strip(report), *report.get("beside", {}).values())
-        self.columns = [{name: figure for name, *figure in rows(one)} for one in every]
+        self.columns = [{name: parts for name, *parts in rows(one)} for one in every]
         # Sorted as in the year itself; what only an earlier year had comes last.
         self.names = list(dict.fromkeys(name for column in self.columns for name in column))
         self.some_withheld = False
@@ -101,14 +103,12 @@ class _Builder:
             return Cell("\N{EN DASH}")
         value, numerator, denominator = column[name]
         numbers = self.words.numbers
-        if value is not None and denominator is not None:
-            return Cell(*numbers.quotient(value, numerator, denominator), value)
-        if value is not None:
-            return Cell(numbers.count(value), value=value)
-        if denominator is not None:
-            parts = f"{numbers.count(numerator)} / {numbers.count(denominator)}"
-            return Cell(self.words.say("none"), parts)
-        return Cell(self._absent())
+        parts = "" if denominator is None else numbers.parts(numerator, denominator)
+        if value is None:
+            return Cell(self.words.say("none") if parts else self._absent(), parts)
+        if _SHARE in name:
+            return Cell(numbers.percent(value), parts, value)
+        return Cell(numbers.count(round(value) if parts else value), parts, value)
 
     def _absent(self) -> str:
         """Without a filter nothing is withheld: then there was nothing to count."""
@@ -119,6 +119,8 @@ class _Builder:
         drawn = [row for row in table.rows if planned.only(row.figure)][:_MOST_DRAWN]
         if planned.drawn is None or not any(cell.value for row in drawn for cell in row.cells):
             return
+        if planned.drawn == "map" and "province" in self.report:
+            return  # a map of one province says nothing
         caption = self.words.say(planned.caption_drawn) if planned.caption_drawn else table.caption
         draw = {"bars": charts.bars, "columns": self._columns, "map": self._map}
         years = self.years[: 1 if planned.drawn == "map" else planned.years]

@@ -55,7 +55,7 @@ class Drawing:
             {"d": path, "fill": fill, "stroke": rim, "stroke-width": "1.2", "stroke-linejoin": "round"},
         )
 
-    def text(  # noqa: D417 - the place is x and y
+    def text(
         self,
         x: float,
         y: float,
@@ -67,7 +67,13 @@ class Drawing:
         bold: bool = False,
     ) -> None:
         """A line of text on its baseline. `anchor`: start, middle or end, as in SVG."""
-        look = {"x": number(x), "y": number(y), "text-anchor": anchor, "font-size": number(size), "fill": fill}
+        look = {
+            "x": number(x),
+            "y": number(y),
+            "text-anchor": anchor,
+            "font-size": number(size),
+            "fill": fill,
+        }
         ET.SubElement(self.root, "text", look | ({"font-weight": "600"} if bold else {})).text = text
 
     def legend(self, names: Sequence[str], fills: Sequence[str], top: float, left: float = 0) -> None:

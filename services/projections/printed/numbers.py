@@ -27,10 +27,9 @@ class Numbers:
         """A share, in tenths of a per cent."""
         return _spaced(format_percent(share, "#,##0.0\N{NO-BREAK SPACE}%", locale=self.locale))
 
-    def quotient(self, value: float, numerator: int, denominator: int) -> tuple[str, str]:
-        """A share or a mean, and what was divided by what."""
-        parts = f"{self.count(numerator)} / {self.count(denominator)}"
-        return (self.percent(value) if numerator <= denominator else self.count(round(value))), parts
+    def parts(self, numerator: int, denominator: int) -> str:
+        """What was divided by what."""
+        return f"{self.count(numerator)} / {self.count(denominator)}"
 
     def month(self, month: int) -> str:
         """The name of a month, 1 to 12."""
@@ -43,7 +42,7 @@ class Numbers:
 
     def country(self, code: str) -> str:
         """A country by its code (ISO 3166-1 alpha-2), or the code where nobody knows it."""
-        return self.locale.territories.get(code, code)
+        return str(self.locale.territories.get(code, code))
 
     def moment(self, moment: datetime) -> str:
         """A day and a time, in the moment's own time zone."""

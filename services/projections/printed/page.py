@@ -6,7 +6,6 @@ from functools import cache
 from importlib import resources
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
-from markupsafe import Markup
 
 from services.projections.printed.document import Document
 
@@ -35,7 +34,4 @@ def content_security_policy() -> str:
 
 def page(document: Document) -> str:
     """The whole page."""
-    # The style is our own file, and must stay as it was hashed.
-    return _template().render(
-        document=document, style=Markup(_style()), policy=content_security_policy()
-    )
+    return _template().render(document=document, style=_style(), policy=content_security_policy())

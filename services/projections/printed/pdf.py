@@ -6,12 +6,13 @@ Typst sets it; its library is loaded when the first report is printed, since it 
 import dataclasses
 from datetime import datetime
 from importlib import resources
+from typing import Literal
 
 import orjson
 
 from services.projections.printed.document import Document, Row
 
-STANDARD = "ua-1"
+STANDARD: Literal["ua-1"] = "ua-1"
 """ISO 14289-1. Setting refuses what would break it, such as a chart without words."""
 
 
@@ -19,17 +20,17 @@ def pdf(document: Document, moment: datetime) -> bytes:
     """The report. `moment` is when it was counted, and becomes the time of the file: the same figures, the same bytes."""
     import typst  # noqa: PLC0415 - see above
 
+    letters = str(resources.files("font_source_sans_pro") / "files")
+    fonts = typst.Fonts(include_system_fonts=False, font_paths=[letters])
     template = resources.files("services.projections.printed") / "templates" / "report.typ"
-    printed = typst.compile(
+    return typst.compile(
         template.read_bytes(),
-        font_paths=[str(resources.files("font_source_sans_pro") / "files")],
-        ignore_system_fonts=True,
+        font_paths=fonts,
         format="pdf",
         sys_inputs={"document": orjson.dumps(_plain(document)).decode()},
         pdf_standards=STANDARD,
         timestamp=int(moment.timestamp()),
     )
-    return bytes(printed)
 
 
 def _plain(document: Document) -> dict[str, object]:

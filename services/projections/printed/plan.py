@@ -128,7 +128,9 @@ SECTIONS = (
         intro="by_province.intro",
     ),
     PlannedSection(
-        "by_month", (PlannedTable("by_month.caption", _under("by_month."), "columns"),), intro="by_month.intro"
+        "by_month",
+        (PlannedTable("by_month.caption", _under("by_month."), "columns"),),
+        intro="by_month.intro",
     ),
     PlannedSection(
         "campaigns",

@@ -1,16 +1,13 @@
 """What a report says around its figures, and what each figure is called, in nl, fr, de and en."""
 
-import tomllib
-from collections.abc import Mapping
-from functools import cache
-from importlib import resources
 from typing import Any
 
 from schemas.vocabulary import Language
 from services.geography.provinces import province_name
+from services.kernel.site.languages import words_of
 from services.projections.printed.numbers import Numbers
 
-FILES = ("labels.toml", "details.toml", "page.toml", "notes.toml")
+PACKAGE = "services.projections.printed"
 _OF_KINDS = ("new_cases", "handled", "median_hours_to_outcome")
 _KEYED = {
     "worrying_by_criterion": "criterion",
@@ -23,30 +20,21 @@ _KEYED = {
 _COUNTRIES = ("countries", "nationalities", "nationalities_share")
 
 
-@cache
-def texts() -> Mapping[str, Mapping[str, str]]:
-    """All texts, by key and language."""
-    folder = resources.files("services.projections.printed") / "words"
-    found: dict[str, Mapping[str, str]] = {}
-    for name in FILES:
-        found |= tomllib.loads((folder / name).read_text("utf-8"))
-    return found
-
-
 class Words:
     """The texts of one language."""
 
     def __init__(self, language: Language) -> None:
         self.language = language
         self.numbers = Numbers(language)
+        self._texts = words_of((PACKAGE,))[language]
 
     def say(self, key: str, **filled: Any) -> str:
         """A text with its places filled in. Raises KeyError when there is no such text."""
-        return texts()[key][self.language].format(**filled)
+        return self._texts[key].format(**filled)
 
     def keys(self, beginning: str) -> list[str]:
         """The keys that begin like that, in the order in which they are written."""
-        return [key for key in texts() if key.startswith(beginning)]
+        return [key for key in self._texts if key.startswith(beginning)]
 
     def label(self, figure: str) -> str:
         """What a figure is called, by its name in the report, with names in the place of codes."""
