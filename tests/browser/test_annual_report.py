@@ -5,7 +5,7 @@ from browser_ground import LARGE, SMALL, overflows, screenshot, serious
 from projections_ground import History, brussels, child, follow, relay_all
 
 from schemas import events as e
-from services.projections.annual import Annual
+from services.projections.models.annual import Annual
 
 REPORT = "/v1/reports/annual/2021?format=html"
 TITLES = {

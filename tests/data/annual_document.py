@@ -13,6 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from schemas.vocabulary import Language
+from services.projections.printed.words import Words
+
+ENGLISH = Words(Language.EN)
 DATA = Path(__file__).resolve().parent
 TARGET = DATA.parents[1] / "docs" / "annual-report-2021.md"
 YEARS = ("2021", "2020", "2019")
@@ -53,7 +57,17 @@ reports of it, whole, beside what was published. `make annual-report` writes thi
 Nothing here is stored as a figure: each is counted from events, as of any moment (`?as_of=`), and each can be opened
 (`GET /v1/reports/annual/2021/cases?figure=…`). Shares and means show what was divided by what. Figures without a published
 one beside them follow from the invention and say nothing about any year. What each figure means is in
-`services/projections/figures.py`. Provinces go by their REFNIS codes; 04000 is Brussels.
+`services/projections/figures.py`. Provinces go by their REFNIS codes in JSON and CSV, countries by those of ISO 3166-1; here, as in
+all that is for people, their names stand beside them.
+
+## As one prints it
+
+`zoeklicht report annual 2021 --format pdf --language nl -o 2021.pdf`, or `GET /v1/reports/annual/2021?format=html&language=nl`: the same
+figures as a page and as a PDF that screen readers understand, in Dutch, French, German and English.
+
+![The first page in a browser: key figures, contents](images/annual-report-page.png)
+
+![Four pages of the PDF: cover, key figures, new cases by kind, the map by province](images/annual-report-print.png)
 
 ## Where the published report contradicts itself
 
@@ -112,6 +126,13 @@ def cell(figure: Any) -> str:
     return f"{value:.1%} ({parts})".replace("%", " %") if value <= 1 else f"{value:,.0f} ({parts})"
 
 
+def named(figure: str) -> str:
+    """A figure's name in the report, and what its code stands for where it ends in one."""
+    code = figure.rpartition(".")[2]
+    coded = code.isupper() or (figure.startswith("by_province.") and code.isdigit())
+    return f"{figure} ({ENGLISH.label(figure)})" if coded else figure
+
+
 def document(report: dict[str, Any]) -> str:
     """The page. `report` is the JSON of the report of 2021 with two years beside it."""
     of_year = {"2021": report, **report["beside"]}
@@ -125,7 +146,7 @@ def document(report: dict[str, Any]) -> str:
         text += "|---|---:|---:|---:|---:|---:|---:|\n"
         for name in [name for name in names if name.partition(".")[0] == section]:
             cells = [c for year in YEARS for c in (told[year].get(name, ""), cell(columns[year].get(name)))]
-            text += f"| {name} | " + " | ".join(cells) + " |\n"
+            text += f"| {named(name)} | " + " | ".join(cells) + " |\n"
         text += "\n"
     return text.rstrip() + "\n"
 
