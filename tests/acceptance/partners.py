@@ -148,7 +148,7 @@ class PartnerServer:
         """A partner waits before it tries its receipt again."""
         await asyncio.sleep(seconds)
 
-    async def until(self, condition, seconds: float = 30) -> None:
+    async def until(self, condition, seconds: float = 120) -> None:
         """Waits until the condition holds; looks again at every arrival and twice a second."""
         end = time.monotonic() + seconds
         while not condition():

@@ -40,7 +40,7 @@ class CapPartner:
         self.changed.set()
         return web.Response(status=204)
 
-    async def until(self, condition, seconds: float = 30) -> None:
+    async def until(self, condition, seconds: float = 120) -> None:
         end = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < end, "the message did not come in time"

@@ -34,7 +34,7 @@ def environment(service: str, here: dict[str, str]) -> dict[str, str]:
     return {**kept, **given, **here}
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 async def test_services_run_by_the_commands_of_the_compose_file(settings, kafka, partners, tmp_path):
     """Prepared and started as the compose file says, the system becomes ready, healthy, and alerts the Unit."""
     main = settings.database_url.get_secret_value()
@@ -51,7 +51,7 @@ async def test_services_run_by_the_commands_of_the_compose_file(settings, kafka,
     def run(service: str, *command: str) -> subprocess.CompletedProcess[str]:
         given = {**environment(service, here), **prefix}
         return subprocess.run(
-            command, env=given, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60
+            command, env=given, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=180
         )
 
     prepare = COMPOSE["migrate"]

@@ -20,7 +20,7 @@ ENCODED, BYTES = (
     re.compile(rb"(?:[A-Za-z0-9+/_-]{4}){3,}(?:[A-Za-z0-9+/_-]{2,3})?"),
     re.compile(rb"(?:[0-9a-f]{2}){6,}"),
 )
-READ_WITHIN_S = 60.0
+READ_WITHIN_S = 180.0
 CHILD = {"given_name": NAME, "family_name": FAMILY, "date_of_birth": BORN, "description": f"belt {PHONE}"}
 
 

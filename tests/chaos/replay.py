@@ -51,7 +51,7 @@ async def replayed(storm: Storm) -> None:
         done = {(row["topic"], row["partition"]): row["next_offset"] for row in rows}
         return all(done.get(place, 0) >= end for place, end in ends.items())
 
-    await until(there, 60, "the planner has read the whole log again")
+    await until(there, 180, "the planner has read the whole log again")
 
 
 async def copied(storm: Storm, name: str) -> None:

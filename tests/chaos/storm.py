@@ -24,7 +24,7 @@ WITHOUT_WAITING = (
     "update dispatch.breaker set probe_at = clock_timestamp() where is_open",
     "update dispatch.lane set due_at = clock_timestamp() where due_at > clock_timestamp() and reassert_at is null",
 )
-DARK_WITHOUT_KAFKA_S = 15.0
+DARK_WITHOUT_KAFKA_S = 60.0
 Harm = Callable[["Storm"], Awaitable[None]]
 
 
@@ -133,7 +133,7 @@ class Storm:
                 revision,
             )
 
-        return await until(found, 30, "a revision is published")
+        return await until(found, 120, "a revision is published")
 
     @asynccontextmanager
     async def claims_held(self) -> Any:
@@ -242,7 +242,7 @@ async def withdraw_between_claim_and_send(storm: Storm) -> None:
         since = await storm.world.insist(lambda: storm.world.pool.fetchval("select clock_timestamp()"))
     try:
         # Keys are held: whoever claims cannot send.
-        await until(lambda: storm.world.claims_since(since), 20, "an alert is claimed")
+        await until(lambda: storm.world.claims_since(since), 60, "an alert is claimed")
         await asyncio.sleep(0.1)  # for the others to claim their share
         claims = await storm.world.insist(lambda: storm.world.claims_since(since))
         stopped = {name: storm.world.services[name] for name, _ in claims}.values()
@@ -287,7 +287,7 @@ async def late_bytes(storm: Storm) -> None:
     async def relit() -> bool:
         return any(a.alert_id == str(alert_id) and a.revision == 1 for a in naive.arrivals)
 
-    await until(relit, 5, "the late request arrives")
+    await until(relit, 30, "the late request arrives")
     for service in stopped:
         service.send(signal.SIGCONT)
 

@@ -12,7 +12,7 @@ from storm import HARMS, Harm, Storm, late_bytes, update_what_waits, withdraw_be
 from world import World, faketime, until
 
 _names = (f"chaos{number}" for number in itertools.count(1))
-SETTLE_S, SETTLE_WEAK_S = 60.0, 6.0
+SETTLE_S, SETTLE_WEAK_S = 180.0, 6.0
 IN_CI_MIN = 0.75
 
 
@@ -61,7 +61,7 @@ async def test_nothing_is_lost_relit_or_out_of_order(own_servers, capsys):
     ],
     ids=["last look", "fence", "superseding"],
 )
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(900)
 async def test_storm_notices_a_guard_that_is_off(own_servers, weak, ambush, signs):
     """Without the last look, the fence or superseding the same storm, the same judge: promises are seen broken."""
     async with world(own_servers, 7, weak) as town:

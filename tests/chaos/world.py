@@ -183,7 +183,7 @@ class World:
     async def start(self) -> None:
         for service in self.services.values():
             service.start()
-        await until(self._ready, 60, "every service is ready")
+        await until(self._ready, 240, "every service is ready")
 
     async def rest(self) -> None:
         """Ends every process in order."""
@@ -248,7 +248,7 @@ class World:
 
     async def insist(self, work: Callable[[], Awaitable[T]]) -> T:
         """Does it as a client does whose server is restarted: again, until it is done."""
-        end = asyncio.get_running_loop().time() + 30
+        end = asyncio.get_running_loop().time() + 120
         while True:
             try:
                 return await work()

@@ -269,7 +269,7 @@ async def test_delivery_log_shows_attempts_and_no_content(call, ground, partner)
     [shown] = answer.json["items"]
     [attempt] = shown["attempts"]
     assert set(attempt) == {"at", "status", "error_class", "took_ms"}
-    assert 50 <= attempt["took_ms"] < 5000
+    assert 50 <= attempt["took_ms"] < 60_000
     for path in (
         f"/v1/deliveries?recipient={recipient}",
         f"/v1/alerts/{campaign_alert(ground.campaign)}",

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from intake_ground import CASE, LOU, NOA, NOW, SECRETS, assessed, consent, running
+from intake_ground import CASE, LOU, NOA, NOW, SECRETS, assessed, consent, in_time, running
 
 from schemas.events import (
     AlertIssued,
@@ -588,9 +588,8 @@ async def test_an_expired_campaign_ends_by_itself(api, deps):
     await api.pool.execute("update intake.timer set due_at = clock_timestamp() - interval '1 s'")
     assert await run_due(deps) == 1
     assert (await api.case(case))["campaigns"][0]["state"] == "released", "a timer alone ends nothing"
-    later = await api.requested(case, expires_at=(datetime.now(UTC) + timedelta(seconds=2)).isoformat())
-    assert (await api.post(f"/v1/campaigns/{later}/release", {}, "coordinator")).status == 200
-    async with asyncio.timeout(15):
+    later, _ = await in_time(lambda end: api.released(case, expires_at=end.isoformat()))
+    async with asyncio.timeout(90):
         while not await run_due(deps):
             await api.pool.execute("select pg_sleep(0.05)")
     shown = {one["campaign_id"]: one for one in (await api.case(case))["campaigns"]}
@@ -638,8 +637,7 @@ async def test_an_automatic_release_that_came_too_late_is_not_tried_for_ever(api
     kinds["vignette"] = kinds["vignette"].model_copy(update={"release": "automatic"})
     automatic = replace(deps, policy=deps.policy.model_copy(update={"kinds": kinds}))
     case = await api.opened()
-    soon = datetime.now(UTC) + timedelta(seconds=1.5)
-    campaign = await api.requested(case, expires_at=soon.isoformat())
+    campaign, soon = await in_time(lambda end: api.requested(case, expires_at=end.isoformat()))
     await api.put(case, assessment_stream(UUID(case)), assessed(worrying=True))
     await api.pool.execute("select pg_sleep_until($1)", soon)
     await api.pool.execute(

@@ -12,7 +12,8 @@ import urllib.request
 import psutil
 import pytest
 
-READY_WITHIN_S = 90
+READY_WITHIN_S = 240
+"""Ten processes start at once, on a slow machine with two cores; whoever waits in vain waits for nothing else."""
 SERVICES = {"intake", "relay", "criteria", "dispatch", "sender", "auditor", "projections"}
 
 CLEAN = {
@@ -127,12 +128,12 @@ def zoeklicht(*words):
         env=CLEAN,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_one_command_is_the_whole_system_and_leaves_nothing(system):
     """Ready with every service; commands use it; SIGTERM ends every process; a restart keeps data and tokens."""
     system.start()
@@ -154,8 +155,8 @@ def test_one_command_is_the_whole_system_and_leaves_nothing(system):
 
     family = system.family()
     system.process.send_signal(signal.SIGTERM)
-    assert system.process.wait(60) == 0
-    assert gone(family, 1) == []
+    assert system.process.wait(180) == 0
+    assert gone(family, 20) == []
     assert not (system.data / "run.json").exists()
 
     before = system.access["tokens"]
@@ -168,10 +169,10 @@ def test_one_command_is_the_whole_system_and_leaves_nothing(system):
     assert len(family) > 10
     system.process.kill()
     system.process.wait()
-    assert gone(family, 20) == [], "a killed supervisor leaves orphans"
+    assert gone(family, 60) == [], "a killed supervisor leaves orphans"
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(900)
 def test_a_dead_service_and_dead_servers_come_back(system):
     """`kill -9` of a service, of PostgreSQL and of Kafka: all are started again and the system gets ready again."""
     system.start()
@@ -182,9 +183,9 @@ def test_a_dead_service_and_dead_servers_come_back(system):
     assert len(servers) == 2
     for process in (web, *servers):
         process.kill()
-    assert gone([web, *servers], 5) == []
+    assert gone([web, *servers], 60) == []
     system.until_ready()
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + READY_WITHIN_S
     while time.monotonic() < deadline:
         notes = json.loads((system.data / "services.json").read_text())
         names = {process.name() for process in psutil.Process(system.process.pid).children()}
@@ -195,7 +196,7 @@ def test_a_dead_service_and_dead_servers_come_back(system):
     assert names >= {"postgres", "java"}
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(900)
 def test_a_file_goes_in_and_comes_out_as_figures_without_a_running_system(tmp_path):
     """`import` and `report` start what they need and end it; bad lines are named; twice changes nothing."""
     data, file = tmp_path / "data", tmp_path / "history.ndjson"

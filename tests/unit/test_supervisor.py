@@ -26,7 +26,7 @@ def child(name, code, **rest):
 SLEEPER = "import time; time.sleep(600)"
 
 
-async def until(condition, seconds=10.0):
+async def until(condition, seconds=60.0):
     """Waits for a condition of the world outside this process."""
     deadline = time.monotonic() + seconds
     while not condition():
