@@ -8,7 +8,7 @@ from pathlib import Path
 
 import orjson
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from schemas.events import TOPICS
 from services.cli.building import Wait, until_built
@@ -61,7 +61,7 @@ async def show_list(data: Path, form: str) -> None:
             ]
         )
         return
-    table = Table("version", "readers see it", "definition", "made", "topics")
+    table = Table(Column("version", no_wrap=True), "readers see it", "definition", "made", "topics")
     for state in states:
         table.add_row(
             state.label,
@@ -92,7 +92,13 @@ async def _states(found: System, pool: Pool) -> list[Status]:
 
 def _table(states: list[Status]) -> Table:
     table = Table(
-        "version", "readers see it", "state", "behind", "moved", "stopped at", "unknown types skipped"
+        Column("version", no_wrap=True),
+        "readers see it",
+        "state",
+        "behind",
+        "moved",
+        "stopped at",
+        "unknown types skipped",
     )
     for one in states:
         table.add_row(

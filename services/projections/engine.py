@@ -24,7 +24,6 @@ from services.projections.errors import (
     MissingEventError,
     ProjectionStoppedError,
     TopicChangedError,
-    UnknownTypeError,
     ZombieError,
     is_poison,
 )
@@ -87,7 +86,8 @@ class Engine:
     async def build(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Takes in the next rows of the event store, in the order of the log, and moves `at` behind them.
 
-        Raises ZombieError, or ProjectionStoppedError as `apply` does: also at an event of a type that is not known.
+        The place in the log alone tells what was taken in; which versions of streams that were, `Builder` notes at the
+        end. Raises ZombieError, or ProjectionStoppedError as `apply` does: also at an event of an unknown type.
         """
         await self._settle(rows, self._commit_built, _place_in_store)
 
@@ -123,17 +123,19 @@ class Engine:
             await page(self._connection, versions.matter(self._version.label), text, lasting=True)
 
     async def _commit_rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        incoming = [Incoming(r["stream"], r["version"], r["type"], _from_store(r)) for r in rows]
         async with self._connection.transaction():
             await versions.enter(self._connection, self._version)
-            await self._take(_stored(rows), Counter())
+            await self._take(incoming, Counter())
 
     async def _commit_built(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        mine = [row for row in rows if row["topic"] in self._projection.topics]
+        events = [event for event in map(recorded, rows) if event.data.TYPE in self._projection.types]
         to = Point.of(rows[-1])
         async with self._connection.transaction():
             await versions.enter(self._connection, self._version)
             await self._move_build(to, len(rows))
-            await self._take(_stored(mine), Counter(), whole=True)
+            if events:
+                await self._projection.apply(self._connection, events)
         self.at = to
 
     async def _move_build(self, to: Point, count: int) -> None:
@@ -171,16 +173,8 @@ class Engine:
             moves[partition] = at, message.offset + 1
         return moves
 
-    async def _take(
-        self, incoming: Sequence[Incoming], unknown: Counter[str], *, whole: bool = False
-    ) -> None:
-        """Writes what is new; with `whole`, nothing may be passed over."""
+    async def _take(self, incoming: Sequence[Incoming], unknown: Counter[str]) -> None:
         batch = await self._new(incoming)
-        if whole and batch.unknown:
-            raise UnknownTypeError(
-                f"the event store has events of type {min(batch.unknown)}, which this software does not know:"
-                " build with the version of the software that wrote them"
-            )
         batch.unknown.update(unknown)
         if batch.events:
             await self._projection.apply(self._connection, batch.events)
@@ -244,10 +238,6 @@ def _from_kafka(attributes: dict[str, str], value: bytes) -> Incoming:
         attributes["type"],
         lambda: wire.event(attributes, value),
     )
-
-
-def _stored(rows: Sequence[Mapping[str, Any]]) -> list[Incoming]:
-    return [Incoming(row["stream"], row["version"], row["type"], _from_store(row)) for row in rows]
 
 
 def _from_store(row: Mapping[str, Any]) -> Callable[[], Recorded]:

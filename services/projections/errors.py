@@ -13,7 +13,6 @@ class ProjectionError(ZoeklichtError):
     ├── ZombieError
     ├── TopicChangedError
     ├── MissingEventError
-    ├── UnknownTypeError
     ├── ProjectionStoppedError
     ├── InstallError
     ├── NoSuchVersionError
@@ -35,10 +34,6 @@ class TopicChangedError(ProjectionError):
 
 class MissingEventError(ProjectionError):
     """Kafka knows an event that the event store does not have: the store was restored from an older backup."""
-
-
-class UnknownTypeError(ProjectionError):
-    """The store holds an event of a type that this software does not know: a read model built by it would lack it."""
 
 
 class ProjectionStoppedError(ProjectionError):

@@ -106,7 +106,8 @@ class Crew:
 
     async def _show(self, version: Version) -> None:
         try:
-            await swap(self.runtime.pool, version.name, version.number, self.projections)
+            found = await swap(self.runtime.pool, version.name, version.number, self.projections)
+            log.info("shown to readers", version=version.label, before=found.old)
         except (NotCaughtUpError, BusyError) as error:
             log.warning("not shown yet", version=version.label, reason=str(error))
 

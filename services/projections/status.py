@@ -14,7 +14,7 @@ from services.projections.versions import State
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """One version. `lag` counts messages not yet taken in, None where this software does not have its definition.
+    """One version. `lag` counts events not yet taken in, None where this software does not have its definition.
 
     `stopped` says at what, and why, a poison event is. While it is built, `read` of `total` events are in.
     """
@@ -66,7 +66,7 @@ async def status(
                 *key,
                 live=state.live,
                 state=_stage(state, known=key in topics, stopped=stop is not None),
-                lag=_lag(at, ends, topics[key]) if key in topics else None,
+                lag=_lag(at, ends, topics[key]) + _unread(state) if key in topics else None,
                 moved_at=max((row["moved_at"] for row in mine), default=None),
                 definition=state.definition,
                 created_at=state.created_at,
@@ -89,6 +89,10 @@ def _stage(state: State, *, known: bool, stopped: bool) -> str:
 
 def _lag(at: Mapping[Partition, int], ends: Mapping[Partition, int], topics: tuple[str, ...]) -> int:
     return sum(_behind(at.get(p, 0), end) for p, end in ends.items() if p[0].endswith(topics))
+
+
+def _unread(state: State) -> int:
+    return 0 if state.built_at is not None else max(0, (state.total or 0) - state.read)
 
 
 def _behind(at: int, end: int) -> int:

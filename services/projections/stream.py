@@ -15,7 +15,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from services.kernel.kafka import client_settings, consumer
-from services.kernel.postgres import Connection, queries
+from services.kernel.postgres import Connection, create_pool, queries
 from services.kernel.settings import Settings
 from services.kernel.topic_identity import TopicIdentity, topic_identity
 from services.projections import store, versions
@@ -98,14 +98,23 @@ class Follower:
         if state.built_at is not None:
             return
         watch.become("building")
-        builder = Builder(self._connection, self._version, self._engine)
-        if state.total is None:
-            # Kafka's ends first: what is not in the store a moment later comes behind them.
-            identity = await topic_identity(self._settings, self._topics)
-            partitions = [TopicPartition(*p) for p in await partitions_of(self._settings, self._topics)]
-            ends = await self._consumer.end_offsets(partitions)
-            await builder.begin(identity, {(tp.topic, tp.partition): end for tp, end in ends.items()})
-        await builder.run(state.at, stop)
+        url = self._settings.database_url.get_secret_value()
+        pool = await create_pool(url, size=1, application="zoeklicht-projections-reader")
+        try:
+            async with pool.acquire() as reader:
+                builder = Builder(reader, self._connection, self._version, self._engine)
+                if state.total is None:
+                    await builder.begin(*await self._ends())
+                await builder.run(state.at, stop)
+        finally:
+            await pool.close()
+
+    async def _ends(self) -> tuple[TopicIdentity, dict[Partition, int]]:
+        """Kafka's ends, to be asked before the store's: what is not in the store a moment later comes behind them."""
+        identity = await topic_identity(self._settings, self._topics)
+        partitions = [TopicPartition(*p) for p in await partitions_of(self._settings, self._topics)]
+        ends = await self._consumer.end_offsets(partitions)
+        return identity, {(tp.topic, tp.partition): end for tp, end in ends.items()}
 
     async def _begin(self) -> None:
         identity = await topic_identity(self._settings, self._topics)

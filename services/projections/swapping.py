@@ -5,7 +5,6 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 import asyncpg
-import structlog
 
 from services.kernel.postgres import Connection, Pool
 from services.projections import versions
@@ -19,8 +18,6 @@ TRIES = 20
 PAUSE_S = 0.25
 LOCK_WITHIN = "300ms"
 """Less than `deadlock_timeout`: of a report and a swap that wait for each other, the swap gives way."""
-
-log = structlog.get_logger()
 
 
 async def two(pool: Pool, name: str, number: int | None) -> tuple[State, State]:
@@ -65,7 +62,6 @@ async def swap(
             " --force it is shown to readers all the same"
         )
     await _show(pool, live, other, projections, force=force)
-    log.info("swapped", projection=name, old=live.number, new=other.number, equal=found.equal)
     return found
 
 

@@ -43,8 +43,28 @@ select pg_advisory_xact_lock(hashtextextended($1, 116000))
 -- begin_build: how much there is to read; a build that began before goes on where it was
 update projections.version set events_total = $3 where projection = $1 and version = $2
 
--- count_events: how many events there are up to a point of the log
-select count(*) from eventlog.events where (epoch, transaction_id, position) <= ($1, $2::text::xid8, $3)
+-- count_log: how many events `log` finds up to a point
+select count(*) from eventlog.events
+where (epoch, transaction_id, position) <= ($1, $2::text::xid8, $3) and topic = any($4::text[]) and type <> all($5::text[])
+
+-- log: the next events after a point and up to another, in the order of the log, without those of types nobody asked for
+select epoch, transaction_id::text as transaction_id, position, stream, version, event_id, type, topic, subject,
+    time, recorded_time, imported_time, correlation_id, causation_id, actor, traceparent, origin, mode, data
+from eventlog.events
+where (epoch, transaction_id, position) > ($1, $2::text::xid8, $3)
+  and (epoch, transaction_id, position) <= ($4, $5::text::xid8, $6)
+  and topic = any($7::text[]) and type <> all($8::text[])
+order by events.epoch, events.transaction_id, events.position limit $9
+
+-- see_log: what `log` has read of the next streams by name, in the version's own table; returns the last of these names
+with streams as (
+    select stream, max(version) as version from eventlog.events
+    where stream > $1 and (epoch, transaction_id, position) <= ($2, $3::text::xid8, $4) and topic = any($5::text[])
+    group by stream order by stream limit $6),
+done as (
+    insert into seen as s (stream, version) select stream, version from streams
+    on conflict (stream) do update set version = excluded.version where s.version < excluded.version)
+select max(stream) from streams
 
 -- move_build: compare and set; no row means that another process is at work, or that the version was dropped
 update projections.version set epoch = $6, transaction_id = $7::text::xid8, position = $8, events_read = events_read + $9

@@ -15,6 +15,7 @@ from schemas.events import CASE_EVENTS
 from services.criteria import metrics as criteria
 from services.eventlog.store import UNKNOWN_TYPES
 from services.kernel.postgres import Pool, queries
+from services.projections import metrics as projections
 from services.web.watch import Watch
 
 SERVICES_FILE = "ZOEKLICHT_SERVICES_FILE"
@@ -33,7 +34,8 @@ def router(pool: Pool, watch: Watch) -> APIRouter:
         rows = {name: await pool.fetch(_SQL[name]) for name in _SQL}
         registry = CollectorRegistry(auto_describe=False)
         assessing = await criteria.families(pool, watch.settings.topic(CASE_EVENTS), watch.ends)
-        registry.register(_Found((*families(rows, watch), *assessing)))
+        projecting = await projections.families(pool, watch.ends)
+        registry.register(_Found((*families(rows, watch), *assessing, *projecting)))
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
     return routes

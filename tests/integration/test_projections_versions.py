@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from projections_ground import History, brussels, connected, ends, follow, live, project, relay_all
+from projections_log import fill
 
 from schemas import events as e
 from services.kernel.paging import open_pages
@@ -25,6 +26,7 @@ from services.projections.errors import (
     ProjectionStoppedError,
     VersionIsLiveError,
 )
+from services.projections.metrics import families
 from services.projections.models.case_list import CaseList
 from services.projections.projection import Version
 from services.projections.registry import PROJECTIONS, projections_in
@@ -425,6 +427,78 @@ async def test_a_version_that_still_reads_the_store_counts_as_not_begun(settings
     assert {p: (await progress(pool))[p] for p in goal} == goal
     await pool.execute("update projections.version set built_at = null where version = $1", version.number)
     assert {p: (await progress(pool))[p] for p in goal} == dict.fromkeys(goal, 0)
+
+
+async def test_a_rebuild_while_events_flow_in_ends_equal(settings_with_kafka, pool, history):
+    """Cases are opened, judged and closed from before the building begins until after it has ended."""
+    settings = settings_with_kafka
+    await fill(pool, 3000)
+    enough = asyncio.Event()
+
+    async def flow() -> int:
+        number = 0
+        while not enough.is_set():
+            case = await history.case(f"flow-{number}", brussels(2021, 5, 1))
+            await history.assess(case, number % 2 == 0)
+            await history.close(case, brussels(2021, 5, 2))
+            await relay_all(settings)
+            number += 1
+        return number
+
+    annual = next(one for one in PROJECTIONS if one.name == "annual")
+    async with running(settings, pool) as runtime:
+        await relay_all(settings)
+        flowing = asyncio.create_task(flow())
+        await until(_named(pool, "flow-2"))
+        version = await versions.add(pool, annual)
+        await until(_is(runtime, version.label, "active"))
+        found = await compare(pool, *await two(pool, "annual", None), PROJECTIONS)
+        enough.set()
+        number = await flowing
+        await until(_level(pool, await ends(settings)))
+    assert found.equal
+    at_rest = await compare(pool, *await two(pool, "annual", None), PROJECTIONS)
+    assert at_rest.equal
+    assert at_rest.rows > found.rows
+    assert (
+        await pool.fetchval(
+            f"select count(*) from {version.schema}.annual_lifecycle where case_number like 'flow-%'"
+        )
+        == number
+    )
+
+
+def _named(pool, number: str):
+    async def condition() -> bool:
+        return number in await numbers(pool)
+
+    return condition
+
+
+async def test_metrics_tell_of_each_version(settings_with_kafka, pool, history):
+    """Which one readers see, how far each is behind, what an event stopped, how much of the store is read."""
+    settings = settings_with_kafka
+    await some_cases(history)
+    await project(settings, [CaseList()])
+    version = await versions.add(pool, CaseList())
+    await follow(settings, CaseList(), version.number)
+    await store.note_stop(pool, version, "somewhere", "KeyError")
+    await history.case("later", brussels(2021, 4, 1))
+    await relay_all(settings)
+    found = {
+        (sample.name.removeprefix("zoeklicht_projection_"), sample.labels["version"]): sample.value
+        for family in await families(pool, await ends(settings))
+        for sample in family.samples
+        if sample.labels["projection"] == "case_list"
+    }
+    assert (found["live", "1"], found["live", "2"]) == (1, 0)
+    assert (found["lag_messages", "1"], found["lag_messages", "2"]) == (1, 1)
+    assert (found["stopped", "1"], found["stopped", "2"]) == (0, 1)
+    assert (found["build_events", "2"], found["build_read_events", "2"]) == (5, 5)
+    assert 0 <= found["head_still_seconds", "1"] < 600
+    await pool.execute("update projections.version set built_at = null, events_total = 9 where version = 2")
+    (lag,) = [one.lag for one in await status(pool, await ends(settings)) if one.label == version.label]
+    assert lag == 1 + 4
 
 
 async def test_tables_that_do_not_fit_are_refused(pool):

@@ -104,6 +104,7 @@ async def test_metrics_tell_figures_and_no_names(settings, pool):
         'zoeklicht_consumer_next_offset{consumer="criteria",partition="3",topic="case-events"} 41.0' in text
     )
     assert 'zoeklicht_heartbeat_age_seconds{service="relay"}' in text
+    assert 'zoeklicht_projection_live{projection="case_list",version="1"} 1.0' in text
     assert "zoeklicht_criteria_parked_cases 0.0" in text
     assert "Voorbeeld" not in text
 

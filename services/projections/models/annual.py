@@ -4,7 +4,7 @@ Only clear facts: a rebuild after every child's erasure gives the same report.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -21,73 +21,18 @@ Row = tuple[Any, ...]
 Rows = dict[str, list[Row]]
 """Rows to write, by the name of the query that writes them."""
 
-_COUNTERS = (
-    e.CallsCounted,
-    e.ReachReported,
-    e.AppActivated,
-    e.PartnersEngaged,
-    e.PartnersCounted,
-    e.VolunteersCalledOut,
-)
-_CASES = (
-    e.CaseOpened,
-    e.DetailsCorrected,
-    e.Reclassified,
-    e.ChildrenJoined,
-    e.ChildLocated,
-    e.CaseClosed,
-    e.CaseReopened,
-    e.CaseMerged,
-)
-_REACH = (e.AssessmentChanged, e.CampaignReleased, e.CampaignEnded, e.AlertIssued, e.DeliveryDelivered)
-
-
-class Annual:
-    """Projection `annual`. An exercise is no disappearance: it leaves no trace here."""
-
-    name = "annual"
-    definition = 2
-    tables = _SQL["tables"]
-    topics = e.TOPICS
-    types = frozenset(model.TYPE for model in (*_CASES, *_REACH, *_COUNTERS))
-
-    async def apply(self, connection: Connection, events: Sequence[Recorded]) -> None:
-        """Writes facts; each has a key of its own, so that order between streams does not matter."""
-        rows: Rows = defaultdict(list)
-        for event in events:
-            if event.cause.mode is Mode.ACTUAL:
-                for query, row in facts(event):
-                    rows[query].append(row)
-        for query, found in rows.items():
-            await connection.execute(_SQL[query], *(list(column) for column in zip(*found, strict=True)))
-
 
 def facts(event: Recorded) -> Iterable[tuple[str, Row]]:
     """The rows that an event leaves, with the name of the query that writes each."""
-    if isinstance(event.data, _COUNTERS):
-        yield "counter", _counter(event)
-    elif isinstance(event.data, _CASES):
-        yield from _lifecycle(event)
-        yield from _nature(event)
-        yield from _place(event)
-        yield from _children(event)
-        yield from _outcomes(event)
-    else:
-        yield from _reach(event)
+    for found in _FACTS.get(type(event.data), ()):
+        yield from found(event)
 
 
 def _lifecycle(event: Recorded) -> Iterable[tuple[str, Row]]:
-    what = {
-        e.CaseOpened: "opened",
-        e.CaseClosed: "closed",
-        e.CaseReopened: "reopened",
-        e.CaseMerged: "merged",
-    }
-    name = what.get(type(event.data))
-    if name is not None:
-        into = event.data.case_id if isinstance(event.data, e.CaseMerged) else None
-        number = event.data.case_number if isinstance(event.data, e.CaseOpened) else None
-        yield "lifecycle", (*_key(event), event.time, name, into, number)
+    data = event.data
+    into = data.case_id if isinstance(data, e.CaseMerged) else None
+    number = data.case_number if isinstance(data, e.CaseOpened) else None
+    yield "lifecycle", (*_key(event), event.time, _WHAT[type(data)], into, number)
 
 
 def _nature(event: Recorded) -> Iterable[tuple[str, Row]]:
@@ -142,23 +87,39 @@ def _outcomes(event: Recorded) -> Iterable[tuple[str, Row]]:
             yield "outcome", (*_key(event), one.child, one.outcome.value, event.time, False)
 
 
-def _reach(event: Recorded) -> Iterable[tuple[str, Row]]:
-    data, recorded = event.data, event.recorded_time
+def _worry(event: Recorded) -> Iterable[tuple[str, Row]]:
+    data = event.data
     if isinstance(data, e.AssessmentChanged) and data.worrying:
-        yield "worrying", (UUID(event.subject), recorded)
+        case_id = UUID(event.subject)
+        yield "worrying", (case_id, event.recorded_time)
         for reason in data.reasons:
-            yield "reason", (UUID(event.subject), reason, recorded)
-    elif isinstance(data, e.CampaignReleased) and data.continues is None:
-        yield (
-            "campaign",
-            (data.campaign_id, UUID(event.subject), data.appeal.kind.value, event.time, recorded),
-        )
-    elif isinstance(data, e.CampaignEnded):
-        yield "ending", (data.campaign_id, event.time, recorded)
-    elif isinstance(data, e.AlertIssued) and data.campaign_id is not None:
-        yield "alert", (data.alert_id, data.campaign_id, UUID(event.subject), recorded, _array(data.to))
-    elif isinstance(data, e.DeliveryDelivered) and data.audience is Audience.DISPLAY:
-        yield "display", (data.alert_id, data.recipient, data.content == "withdrawn", data.at, recorded)
+            yield "reason", (case_id, reason, event.recorded_time)
+
+
+def _campaign(event: Recorded) -> Iterable[tuple[str, Row]]:
+    data = event.data
+    if isinstance(data, e.CampaignReleased) and data.continues is None:
+        kind = data.appeal.kind.value
+        yield "campaign", (data.campaign_id, UUID(event.subject), kind, event.time, event.recorded_time)
+
+
+def _ending(event: Recorded) -> Iterable[tuple[str, Row]]:
+    if isinstance(event.data, e.CampaignEnded):
+        yield "ending", (event.data.campaign_id, event.time, event.recorded_time)
+
+
+def _alert(event: Recorded) -> Iterable[tuple[str, Row]]:
+    data = event.data
+    if isinstance(data, e.AlertIssued) and data.campaign_id is not None:
+        displays = _array(data.to)
+        yield "alert", (data.alert_id, data.campaign_id, UUID(event.subject), event.recorded_time, displays)
+
+
+def _display(event: Recorded) -> Iterable[tuple[str, Row]]:
+    data = event.data
+    if isinstance(data, e.DeliveryDelivered) and data.audience is Audience.DISPLAY:
+        dark = data.content == "withdrawn"
+        yield "display", (data.alert_id, data.recipient, dark, data.at, event.recorded_time)
 
 
 def _array(ids: Iterable[UUID]) -> str:
@@ -166,26 +127,16 @@ def _array(ids: Iterable[UUID]) -> str:
     return "{" + ",".join(map(str, ids)) + "}"
 
 
-def _counter(event: Recorded) -> Row:
+def _counter(event: Recorded) -> Iterable[tuple[str, Row]]:
     data = event.data
-    interactions = 0
+    count, interactions = 1, 0
     if isinstance(data, e.ReachReported):
         count, interactions = data.people, data.interactions
     elif isinstance(data, e.CallsCounted | e.PartnersEngaged | e.PartnersCounted):
         count = data.count
-    else:
-        count = 1
-    name = data.TYPE.removesuffix(".v1")
-    return (
-        event.stream,
-        event.version,
-        name,
-        _case(event.subject),
-        event.time,
-        event.recorded_time,
-        count,
-        interactions,
-    )
+    name, case_id = data.TYPE.removesuffix(".v1"), _case(event.subject)
+    times = event.time, event.recorded_time
+    yield "counter", (event.stream, event.version, name, case_id, *times, count, interactions)
 
 
 def _case(subject: str) -> UUID | None:
@@ -198,6 +149,56 @@ def _case(subject: str) -> UUID | None:
 
 def _key(event: Recorded) -> Row:
     return UUID(event.subject), event.version, event.recorded_time
+
+
+_WHAT: dict[type[e.EventData], str] = {
+    e.CaseOpened: "opened",
+    e.CaseClosed: "closed",
+    e.CaseReopened: "reopened",
+    e.CaseMerged: "merged",
+}
+_FACTS: dict[type[e.EventData], tuple[Callable[[Recorded], Iterable[tuple[str, Row]]], ...]] = {
+    e.CaseOpened: (_lifecycle, _nature, _place, _children),
+    e.DetailsCorrected: (_nature, _place, _children),
+    e.Reclassified: (_nature,),
+    e.ChildrenJoined: (_children,),
+    e.ChildLocated: (_outcomes,),
+    e.CaseClosed: (_lifecycle, _outcomes),
+    e.CaseReopened: (_lifecycle,),
+    e.CaseMerged: (_lifecycle,),
+    e.AssessmentChanged: (_worry,),
+    e.CampaignReleased: (_campaign,),
+    e.CampaignEnded: (_ending,),
+    e.AlertIssued: (_alert,),
+    e.DeliveryDelivered: (_display,),
+    e.CallsCounted: (_counter,),
+    e.ReachReported: (_counter,),
+    e.AppActivated: (_counter,),
+    e.PartnersEngaged: (_counter,),
+    e.PartnersCounted: (_counter,),
+    e.VolunteersCalledOut: (_counter,),
+}
+"""What each type of event leaves, each kind of fact by itself."""
+
+
+class Annual:
+    """Projection `annual`. An exercise is no disappearance: it leaves no trace here."""
+
+    name = "annual"
+    definition = 2
+    tables = _SQL["tables"]
+    topics = e.TOPICS
+    types = frozenset(model.TYPE for model in _FACTS)
+
+    async def apply(self, connection: Connection, events: Sequence[Recorded]) -> None:
+        """Writes facts; each has a key of its own, so that order between streams does not matter."""
+        rows: Rows = defaultdict(list)
+        for event in events:
+            if event.cause.mode is Mode.ACTUAL:
+                for query, row in facts(event):
+                    rows[query].append(row)
+        for query, found in rows.items():
+            await connection.execute(_SQL[query], *(list(column) for column in zip(*found, strict=True)))
 
 
 PROJECTION = Annual()
