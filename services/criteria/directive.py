@@ -3,6 +3,7 @@
 import hashlib
 import json
 from datetime import date
+from functools import cached_property
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
@@ -47,8 +48,14 @@ class Rules(Strict):
 
     def deciding(self, kind: CaseKind) -> tuple[Criterion, ...]:
         """The criteria that make a case of this kind worrying, in the order of the directive."""
-        without = self.kinds[kind].without
-        return tuple(criterion for criterion in self.criteria if criterion not in without)
+        return self._deciding[kind]
+
+    @cached_property
+    def _deciding(self) -> dict[CaseKind, tuple[Criterion, ...]]:
+        return {
+            kind: tuple(criterion for criterion in self.criteria if criterion not in of_kind.without)
+            for kind, of_kind in self.kinds.items()
+        }
 
     @property
     def digest(self) -> str:

@@ -3,9 +3,10 @@
 Ministerial Directive of 20 February 2002: any one criterion is enough. Unknown is not no.
 """
 
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
 from uuid import UUID
 
 from schemas.events import AssessmentChanged, CriterionFinding, OpenQuestion, Override
@@ -52,11 +53,12 @@ def assess(state: CaseState, rules: Rules, now: datetime) -> Assessment:
     """Applies the rules to a case at a moment."""
     kind = rules.kinds[state.kind] if state.kind else None
     assessed = kind is not None and state.abduction not in kind.not_assessed
+    missing = {child.index for child in state.missing}
     criteria = _findings(state, rules) if assessed else ()
-    reasons = _reasons(state, rules, criteria) if assessed else ()
-    questions, decisive = _questions(state, rules, criteria, reasons) if assessed else ((), 0)
+    reasons = _reasons(state, rules, missing, criteria) if assessed else ()
+    questions, decisive = _questions(state, rules, missing, criteria, reasons) if assessed else ((), 0)
     worrying = bool(reasons)
-    if state.override is not None and state.missing:
+    if state.override is not None and missing:
         worrying = state.override.worrying
         reasons = (*reasons, "override") if worrying else ("override",)
     return Assessment(
@@ -87,17 +89,16 @@ def _finding(state: CaseState, rules: Rules, child: Child, criterion: Criterion)
         # A report decides where the age is not known; where they disagree, the one that says young is believed.
         if by_age is not Finding.UNKNOWN and not (value is Finding.YES and by_age is not Finding.YES):
             value, evidence = by_age, (child.age_event,)
-    if not evidence:
-        return _nothing_said(criterion, child.index)
-    return CriterionFinding(criterion=criterion, child=child.index, value=value, evidence=evidence)
+    return _found(criterion, child.index, value, evidence)
 
 
 _SAID = {answer: Finding(answer.value) for answer in Answer}
 
 
-@cache
-def _nothing_said(criterion: Criterion, child: int) -> CriterionFinding:
-    return CriterionFinding(criterion=criterion, child=child, value=Finding.UNKNOWN)
+@lru_cache(4096)
+def _found(criterion: Criterion, child: int, value: Finding, evidence: tuple[UUID, ...]) -> CriterionFinding:
+    """A finding is found again with every event of its case, and is the same one."""
+    return CriterionFinding(criterion=criterion, child=child, value=value, evidence=evidence)
 
 
 @cache
@@ -115,23 +116,28 @@ def _by_age(child: Child, limit: int) -> Finding:
     return Finding.POSSIBLE
 
 
-def _holding(state: CaseState, criteria: tuple[CriterionFinding, ...]) -> list[CriterionFinding]:
+def _holding(missing: AbstractSet[int], criteria: tuple[CriterionFinding, ...]) -> list[CriterionFinding]:
     """What holds for a child who is still missing."""
-    missing = {child.index for child in state.missing}
     return [f for f in criteria if f.value in _HOLDS and f.child in missing]
 
 
-def _reasons(state: CaseState, rules: Rules, criteria: tuple[CriterionFinding, ...]) -> tuple[str, ...]:
-    if state.kind is None or not state.missing:
+def _reasons(
+    state: CaseState, rules: Rules, missing: AbstractSet[int], criteria: tuple[CriterionFinding, ...]
+) -> tuple[str, ...]:
+    if state.kind is None or not missing:
         return ()
-    holding = {f.criterion for f in _holding(state, criteria)}
+    holding = {f.criterion for f in _holding(missing, criteria)}
     by_criteria = tuple(f"criterion:{c.value}" for c in rules.deciding(state.kind) if c in holding)
     by_kind = (f"kind:{state.kind.value}",) if rules.kinds[state.kind].worrying_by_itself else ()
     return by_criteria + by_kind
 
 
 def _questions(
-    state: CaseState, rules: Rules, criteria: tuple[CriterionFinding, ...], reasons: tuple[str, ...]
+    state: CaseState,
+    rules: Rules,
+    missing: AbstractSet[int],
+    criteria: tuple[CriterionFinding, ...],
+    reasons: tuple[str, ...],
 ) -> tuple[tuple[OpenQuestion, ...], int]:
     """What is not settled, and how many of these questions decide, each alone, whether the case is worrying.
 
@@ -140,9 +146,8 @@ def _questions(
     """
     if state.kind is None:
         return (), 0
-    missing = {child.index for child in state.missing}
     deciding = rules.deciding(state.kind)
-    holding = [(f.criterion, f.child) for f in _holding(state, criteria) if f.criterion in deciding]
+    holding = [(f.criterion, f.child) for f in _holding(missing, criteria) if f.criterion in deciding]
     held = {criterion for criterion, _ in holding}
     unsettled = [
         (f.criterion, f.child)
@@ -240,6 +245,8 @@ def _finding_changes(old: tuple[CriterionFinding, ...], new: tuple[CriterionFind
     found = []
     for key in [*after, *(key for key in before if key not in after)]:
         was, now = before.get(key), after.get(key)
+        if was is now:
+            continue
         if was and now and was.value is now.value and was.evidence == now.evidence:
             continue
         name = f"{key[1].value}[{key[0]}]"
@@ -289,10 +296,30 @@ def advance(
 
     What was assessed at this version before, by a process whose file is lost, is not assessed again.
     """
-    file = replace(file, state=evolve(file.state, event))
+    before, file = file, replace(file, state=evolve(file.state, event))
     if file.latest and file.latest.case_version >= event.version:
         return file, None
+    if _says_nothing_new(before, file.state, rules):
+        return file, None
     return reassess(file, rules, now, event.event_id)
+
+
+_CONTENT = tuple(name for name in CaseState.model_fields if name not in {"version", "live", "mode"})
+
+
+def _says_nothing_new(before: CaseFile, state: CaseState, rules: Rules) -> bool:
+    """Whether an event said nothing of what the rules look at, nor time can have: most facts of a case do not.
+
+    What stands then goes on standing, provided that it was concluded by these rules.
+    """
+    concluded = before.rules == rules.version and (
+        before.latest is None or before.latest.rules == rules.version
+    )
+    return (
+        concluded
+        and all(getattr(before.state, name) is getattr(state, name) for name in _CONTENT)
+        and not _doses(state)
+    )
 
 
 def reassess(

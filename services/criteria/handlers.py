@@ -11,6 +11,7 @@ from schemas.upcasters import UnknownEventTypeError
 from services.criteria import store
 from services.criteria.directive import Rules
 from services.criteria.errors import StaleCaseError, StillPoisonError
+from services.criteria.recent import RecentCases
 from services.criteria.rulebook import Rulebook
 from services.criteria.work import Desk, Work
 from services.eventlog import wire
@@ -112,6 +113,7 @@ class Assessor:
         self._rulebook = rulebook
         self._clock = clock
         self._acting: str | None = None
+        self._recent = RecentCases()
         self.counts = Counts()
 
     async def apply(self, messages: Sequence[Message]) -> None:
@@ -196,19 +198,23 @@ class Assessor:
     ) -> T:
         """Runs `work` on cases whose assessment streams are locked; does it again when another worker was faster."""
         cases = sorted(cases)
+        remembered = self._recent.known(cases)
         for attempt in range(1, _TRIES + 1):
 
-            async def one(connection: Connection, from_log: bool = attempt > 1) -> T:
+            async def one(connection: Connection, from_log: bool = attempt > 1) -> tuple[T, Work]:
                 await lock_streams(connection, [assessment_stream(case_id) for case_id in cases])
                 desk_work = Work(connection, self._rulebook, self._clock.now())
-                await desk_work.load(cases, from_log=from_log)
-                return await work(connection, desk_work)
+                await desk_work.load(cases, remembered, from_log=from_log)
+                return await work(connection, desk_work), desk_work
 
             try:
-                return await in_transaction(self._pool, one)
+                done, of_cases = await in_transaction(self._pool, one)
             except (VersionConflictError, StaleCaseError):
                 if attempt == _TRIES:
                     raise
+            else:
+                self._recent.keep(of_cases.written)
+                return done
         raise AssertionError("unreachable")
 
 

@@ -1,7 +1,11 @@
--- cases: what is known of these cases, and which of them are in quarantine
-select i.case_id, s.format, s.version, s.state, s.assessment, coalesce(s.assessment_version, 0) as assessment_version,
-    s.rules, exists (select from criteria.parked p where p.case_id = i.case_id) as parked
-from unnest($1::uuid[]) as i(case_id) left join criteria.case_state s using (case_id)
+-- cases: what is known of these cases, and which of them are in quarantine; of a row that is still as somebody
+-- remembers it (as it was changed at that moment), without its two documents
+select i.case_id, s.format, s.version, s.changed_at, i.remembered = s.changed_at as unchanged, s.rules,
+    case when i.remembered = s.changed_at then null else s.state end as state,
+    case when i.remembered = s.changed_at then null else s.assessment end as assessment,
+    coalesce(s.assessment_version, 0) as assessment_version,
+    exists (select from criteria.parked p where p.case_id = i.case_id) as parked
+from unnest($1::uuid[], $2::timestamptz[]) as i(case_id, remembered) left join criteria.case_state s using (case_id)
 
 -- change_cases: compare and set; no assessment: the one that stands goes on standing; a row that is not returned was changed by somebody else
 update criteria.case_state s set format = $1, version = e.version, state = e.state,
@@ -11,14 +15,14 @@ from unnest($2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], 
     $10::boolean[])
     as e(case_id, version_before, assessment_before, version, assessment_version, state, assessment, rules, watched)
 where s.case_id = e.case_id and s.version = e.version_before and s.assessment_version = e.assessment_before
-returning s.case_id
+returning s.case_id, s.changed_at
 
 -- add_cases: cases seen for the first time; a row that is not returned was added by somebody else
 insert into criteria.case_state (format, case_id, version, assessment_version, state, assessment, rules, watched)
 select $1, e.* from unnest($2::uuid[], $3::bigint[], $4::bigint[], $5::jsonb[], $6::jsonb[], $7::text[],
     $8::boolean[]) as e
 on conflict (case_id) do nothing
-returning case_id
+returning case_id, changed_at
 
 -- set_timers: when to look at these cases again
 insert into criteria.timer (case_id, due_at) select * from unnest($1::uuid[], $2::timestamptz[])

@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -27,14 +27,19 @@ _SQL = queries("services.criteria")
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A case as it was loaded. `exists`: there is a row, at these two versions; `readable`: in a format we know."""
+    """A case as it is stored. `readable`: in a format we know; `changed_at`: the last writing of its row, if any."""
 
     file: CaseFile
-    exists: bool
     readable: bool
     version: int
     assessment_version: int
     parked: bool
+    changed_at: datetime | None
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a row, at these two versions."""
+        return self.changed_at is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,20 +62,27 @@ class Quarantine:
     error_class: str
 
 
-async def load(connection: Connection, case_ids: Collection[UUID]) -> dict[UUID, Stored]:
-    """What is known of these cases."""
-    return {row["case_id"]: _stored(row) for row in await connection.fetch(_SQL["cases"], list(case_ids))}
+async def load(
+    connection: Connection, case_ids: Sequence[UUID], remembered: Mapping[UUID, Stored]
+) -> dict[UUID, Stored]:
+    """What is known of these cases; a row that did not change since it was remembered is not read again."""
+    moments = [remembered[case_id].changed_at if case_id in remembered else None for case_id in case_ids]
+    rows = await connection.fetch(_SQL["cases"], case_ids, moments)
+    return {row["case_id"]: _stored(row, remembered) for row in rows}
 
 
-def _stored(row: Mapping[str, Any]) -> Stored:
+def _stored(row: Mapping[str, Any], remembered: Mapping[UUID, Stored]) -> Stored:
+    if row["unchanged"] and row["format"] == FORMAT:
+        return replace(remembered[row["case_id"]], parked=row["parked"])
     file, readable = CaseFile(), row["format"] in (None, FORMAT)
     if row["format"] == FORMAT:
         try:
             file = _file(row)
         except ValidationError:  # a row that only looks like this format is one more that is built again
             readable = False
-    exists = row["version"] is not None
-    return Stored(file, exists, readable, row["version"] or 0, row["assessment_version"], row["parked"])
+    return Stored(
+        file, readable, row["version"] or 0, row["assessment_version"], row["parked"], row["changed_at"]
+    )
 
 
 def _file(row: Mapping[str, Any]) -> CaseFile:
@@ -91,29 +103,36 @@ class Change:
     file: CaseFile
     assessment_version: int
 
+    def stored(self, changed_at: datetime) -> Stored:
+        """The case as it was written at a moment."""
+        return Stored(
+            self.file, True, self.file.state.version, self.assessment_version, self.before.parked, changed_at
+        )
 
-async def save(connection: Connection, changes: Sequence[Change]) -> None:
-    """Writes cases. Raises StaleCaseError when one is no longer as it was loaded; nothing may be committed then."""
+
+async def save(connection: Connection, changes: Sequence[Change]) -> dict[UUID, Stored]:
+    """Writes cases; returns them as they are stored once this is committed.
+
+    Raises StaleCaseError when one is no longer as it was loaded; nothing may be committed then.
+    """
     known = [c for c in changes if c.before.exists]
     new = [c for c in changes if not c.before.exists]
-    written = 0
+    written: list[Mapping[str, Any]] = []
     if known:
-        written += len(
-            await connection.fetch(
-                _SQL["change_cases"],
-                FORMAT,
-                [c.case_id for c in known],
-                [c.before.version for c in known],
-                [c.before.assessment_version for c in known],
-                *_columns(known),
-            )
+        written += await connection.fetch(
+            _SQL["change_cases"],
+            FORMAT,
+            [c.case_id for c in known],
+            [c.before.version for c in known],
+            [c.before.assessment_version for c in known],
+            *_columns(known),
         )
     if new:
-        written += len(
-            await connection.fetch(_SQL["add_cases"], FORMAT, [c.case_id for c in new], *_columns(new))
-        )
-    if written != len(changes):
+        written += await connection.fetch(_SQL["add_cases"], FORMAT, [c.case_id for c in new], *_columns(new))
+    if len(written) != len(changes):
         raise StaleCaseError("another worker changed a case meanwhile; load it again")
+    moments = {row["case_id"]: row["changed_at"] for row in written}
+    return {c.case_id: c.stored(moments[c.case_id]) for c in changes}
 
 
 def _columns(changes: Sequence[Change]) -> tuple[list[Any], ...]:

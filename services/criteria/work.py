@@ -1,6 +1,6 @@
 """One transaction's work on some cases: loaded together, advanced in memory, written together."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
@@ -61,11 +61,14 @@ class Work:
         self._rulebook = rulebook
         self._now = now
         self.desks: dict[UUID, Desk] = {}
+        self.written: dict[UUID, store.Stored] = {}
         self.skipped = 0
 
-    async def load(self, case_ids: Collection[UUID], *, from_log: bool = False) -> None:
+    async def load(
+        self, case_ids: Sequence[UUID], remembered: Mapping[UUID, store.Stored], *, from_log: bool = False
+    ) -> None:
         """Puts cases on the desk. `from_log`: the assessment that stands is taken from the event store."""
-        for case_id, stored in (await store.load(self._connection, case_ids)).items():
+        for case_id, stored in (await store.load(self._connection, case_ids, remembered)).items():
             desk = Desk(case_id, stored, stored.file, stored.assessment_version)
             if from_log or not stored.readable:
                 past = await read_stream(self._connection, assessment_stream(case_id))
@@ -162,7 +165,7 @@ class Work:
         if appends:
             await append(self._connection, appends)
         changes = [store.Change(d.case_id, d.before, d.file, d.assessment_version) for d in desks]
-        await store.save(self._connection, changes)
+        self.written |= await store.save(self._connection, changes)
         await self.set_timers(d.case_id for d in desks if d.file.state.live)
         return len(appends)
 

@@ -4,7 +4,8 @@ select pg_current_xact_id_if_assigned() is not null as wrote,
             (select distinct hashtextextended(s, 116000) as h from unnest($1::text[]) s order by 1) o) l) as locked
 
 -- versions: the newest version of each of these streams
-select stream, max(version) as version from eventlog.events where stream = any($1::text[]) group by stream
+select s.stream, newest.version from unnest($1::text[]) as s(stream) cross join lateral (
+    select version from eventlog.events e where e.stream = s.stream order by version desc limit 1) newest
 
 -- append: appends events; versions are given, so that two writers of one version collide
 insert into eventlog.events (epoch, stream, version, event_id, type, topic, subject, time, recorded_time,

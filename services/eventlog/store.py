@@ -158,7 +158,7 @@ async def append(
 
     The caller has called `lock_streams` first. Raises VersionConflictError, EventTooLargeError.
     """
-    found = await connection.fetch(_SQL["versions"], [a.stream for a in appends])
+    found = await connection.fetch(_SQL["versions"], list({a.stream for a in appends}))
     versions = {row["stream"]: row["version"] for row in found}
     columns: list[list[Any]] = [[] for _ in range(16)]
     for one in appends:

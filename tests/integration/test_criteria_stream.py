@@ -154,16 +154,17 @@ async def some_history(pool: asyncpg.Pool, seed: int) -> list[Message]:
 
 @pytest.mark.parametrize("seed", range(6))
 async def test_duplicates_and_other_batches_change_nothing(pool, clock, seed):
-    """However the log is cut into batches, permuted, repeated and rewound, the assessments are those of the pure fold."""
+    """However the log is cut, permuted, repeated and rewound, whichever worker gets what: it gives what the pure fold gives."""
     batch = await some_history(pool, seed)
     rng = random.Random(seed)
+    workers = [Assessor(pool, RULEBOOK, clock) for _ in range(2)]
     at = 0
     while at < len(batch):
         size = rng.randrange(1, 6)
         piece = batch[at : at + size]
         again = [m for m in piece for _ in range(rng.choice([1, 1, 2]))]
         rng.shuffle(again)
-        await Assessor(pool, RULEBOOK, clock).apply(again)
+        await rng.choice(workers).apply(again)
         at += size if rng.random() < 0.7 else -min(at, 4)
     for number in range(4):
         assert await data_of(pool, case_id(number)) == await folded(pool, case_id(number))
@@ -207,7 +208,7 @@ async def test_a_lost_beginning_is_read_from_the_store(pool, assessor):
         """update criteria.case_state set state = '{"young": true}'""",
     ],
 )
-async def test_the_tables_can_be_built_again(pool, assessor, damage):
+async def test_the_tables_can_be_built_again(pool, assessor, clock, damage):
     """When the tables are lost, or of an older format, the history is read again and nothing is assessed twice."""
     await tell(pool, A, opened(), said())
     await tell(pool, B, opened(9))
@@ -215,6 +216,7 @@ async def test_the_tables_can_be_built_again(pool, assessor, damage):
     before = await data_of(pool, A), await data_of(pool, B)
     await pool.execute(damage)
     await tell(pool, A, NOTE, start=2)
+    assessor = Assessor(pool, RULEBOOK, clock)  # one that remembers nothing either
     await assessor.apply(await messages(pool, "case-%"))
     assert (await data_of(pool, A), await data_of(pool, B)) == before
     await tell(pool, A, said(Answer.NO), start=3)
@@ -239,14 +241,40 @@ async def test_a_stale_worker_cannot_overwrite(pool, assessor):
     batch = await messages(pool)
     await assessor.apply(batch[:1])
     async with pool.acquire() as connection:
-        old = (await store.load(connection, [A]))[A]
+        old = (await store.load(connection, [A], {}))[A]
         await assessor.apply(batch[1:])
         with pytest.raises(store.StaleCaseError):
             await store.save(connection, [store.Change(A, old, old.file, old.assessment_version)])
-        new = replace(old, exists=False)
+        new = replace(old, changed_at=None)
         with pytest.raises(store.StaleCaseError):
             await store.save(connection, [store.Change(A, new, old.file, 0)])
-        assert (await store.load(connection, [A]))[A].version == 2
+        assert (await store.load(connection, [A], {}))[A].version == 2
+
+
+async def test_a_worker_that_remembers_a_case_sees_what_others_wrote(pool, clock):
+    """After two rebalances the first worker's memory is of an older row, or of a row that is gone: neither counts."""
+    await tell(pool, A, opened(), said(), said(Answer.NO))
+    one, two, three = await messages(pool)
+    first, second = (Assessor(pool, RULEBOOK, clock) for _ in range(2))
+    await first.apply([one])
+    await second.apply([two])
+    await first.apply([three])
+    assert await data_of(pool, A) == await folded(pool, A)
+    await pool.execute("delete from criteria.case_state")
+    await tell(pool, A, said(), start=3)
+    await first.apply(await messages(pool, "case-%"))
+    assert await data_of(pool, A) == await folded(pool, A)
+
+
+async def test_a_row_that_was_written_again_is_read_again(pool, assessor, clock):
+    """What is remembered of a case ends with the row it was read from, even when the case stands at the same version."""
+    await tell(pool, A, opened(), said())
+    await assessor.apply((await messages(pool))[:1])
+    await pool.execute(
+        "update criteria.case_state set state = jsonb_set(state, '{case_number}', '\"9\"'), changed_at = clock_timestamp()"
+    )
+    await assessor.apply(await messages(pool, "case-%"))
+    assert (await assessments(pool, A))[-1].data.case_number == "9"
 
 
 # ── poison ──────────────────────────────────────────────────────────────────────────────────────────────────
