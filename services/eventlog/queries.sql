@@ -7,7 +7,9 @@ select pg_current_xact_id_if_assigned() is not null as wrote,
 select s.stream, newest.version from unnest($1::text[]) as s(stream) cross join lateral (
     select version from eventlog.events e where e.stream = s.stream order by version desc limit 1) newest
 
--- append: appends events; versions are given, so that two writers of one version collide
+-- append: appends events, and tells the relay which topics have some; versions are given, so that two writers of one
+-- version collide
+with added as (
 insert into eventlog.events (epoch, stream, version, event_id, type, topic, subject, time, recorded_time,
     imported_time, correlation_id, causation_id, actor, traceparent, origin, mode, data)
 select (select current from eventlog.epoch), e.stream, e.version, e.event_id, e.type, e.topic, e.subject,
@@ -18,7 +20,9 @@ from unnest($1::text[], $2::bigint[], $3::uuid[], $4::text[], $5::text[], $6::te
     $15::text[], $16::jsonb[]) with ordinality
     as e(stream, version, event_id, type, topic, subject, time, recorded_time, imported_time, correlation_id,
          causation_id, actor, traceparent, origin, mode, data, n)
-order by e.n
+order by e.n returning topic
+)
+select pg_notify($17, topic) from (select distinct topic from added) told
 
 -- stop: remembers that something must go dark; the highest version counts
 insert into eventlog.stop (kind, id, case_id, version, event_id, mode) values ($1, $2, $3, $4, $5, $6)
@@ -54,6 +58,10 @@ from eventlog.events
 where (epoch, transaction_id, position) > ($1, $2::text::xid8, $3)
   and (epoch < (select current from eventlog.epoch) or transaction_id < pg_snapshot_xmin(pg_current_snapshot()))
 order by events.epoch, events.transaction_id, events.position limit $4
+
+-- unreadable: whether anything of a topic that is committed lies after a point of the log
+select exists (select 1 from eventlog.events
+               where (epoch, transaction_id, position) > ($1, $2::text::xid8, $3) and topic = $4)
 
 -- head: the last event that a reader may see
 select epoch, transaction_id::text as transaction_id, position from eventlog.events

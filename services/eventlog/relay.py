@@ -10,7 +10,7 @@ import orjson
 import structlog
 from aiokafka import AIOKafkaProducer
 
-from schemas.events import TOPICS
+from schemas.events import CASE_EVENTS, TOPICS
 from services.eventlog.store import CHANNEL, EventStoreError
 from services.eventlog.wire import headers
 from services.kernel.postgres import Connection, queries
@@ -19,6 +19,11 @@ from services.kernel.topic_identity import TopicIdentity
 
 BATCH = 500
 POLL_S = 0.5
+FIRST_LOOK_S, LONGEST_LOOK_S = 0.002, 0.1
+"""Until the next look at case events that are committed and not yet readable, because an older transaction is open:
+doubled each time."""
+LINGER_S = 0.05
+"""How long what is no case event waits for others: each batch costs the broker and every reader a turn of its own."""
 REWIND = timedelta(hours=1)
 """Kafka does not fsync each write: after an unclean stop, what it acknowledged last is sent again.
 
@@ -56,6 +61,11 @@ class Point:
         return cls(row["epoch"], row["transaction_id"], row["position"])
 
     @property
+    def columns(self) -> tuple[int, str, int]:
+        """For queries."""
+        return self.epoch, self.transaction_id, self.position
+
+    @property
     def key(self) -> tuple[int, int, int]:
         """For comparing."""
         return self.epoch, int(self.transaction_id), self.position
@@ -84,6 +94,7 @@ class Relay:
         self._producer = producer
         self._topics = {name: settings.topic(name) for name in TOPICS}
         self._hint = asyncio.Event()
+        self._lingering: asyncio.TimerHandle | None = None
         self._at = Point()
         self.sent = 0
 
@@ -114,37 +125,51 @@ class Relay:
             await self._connection.execute(_SQL["checkpoint_rewind"], REWIND)
         await self._connection.execute(_SQL["checkpoint_close"], False)
         self._at = Point.of(await self._connection.fetchrow(_SQL["checkpoint"]))
-        await self._connection.add_listener(CHANNEL, lambda *_: self._hint.set())
+        await self._connection.add_listener(CHANNEL, self._told)
         log.info("relay begins", same_cluster=same, position=self._at.position)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Sends until asked to stop. NOTIFY is a hint, polling the guarantee."""
+        look_s = FIRST_LOOK_S
         while not stop.is_set():
             self._hint.clear()
-            if await self.step() == 0:
-                waiting = [asyncio.ensure_future(self._hint.wait()), asyncio.ensure_future(stop.wait())]
-                _, pending = await asyncio.wait(waiting, timeout=POLL_S, return_when=asyncio.FIRST_COMPLETED)
-                for task in pending:
-                    task.cancel()
+            sent = await self.step()
+            if sent == BATCH:
+                continue
+            if await self._connection.fetchval(_SQL["unreadable"], *self._at.columns, CASE_EVENTS):
+                # Whoever holds them up may end without a word.
+                look_s = FIRST_LOOK_S if sent else min(2 * look_s, LONGEST_LOOK_S)
+                await self._pause(stop, look_s)
+            else:
+                look_s = FIRST_LOOK_S
+                await self._pause(stop, POLL_S)
         await self._connection.execute(_SQL["checkpoint_close"], True)
+
+    async def _pause(self, stop: asyncio.Event, seconds: float) -> None:
+        waiting = [asyncio.ensure_future(self._hint.wait()), asyncio.ensure_future(stop.wait())]
+        _, pending = await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        for task in pending:
+            task.cancel()
+
+    def _told(self, _connection: Connection, _pid: int, _channel: str, topic: str) -> None:
+        if topic == CASE_EVENTS:
+            self._hint.set()
+        elif self._lingering is None:
+            self._lingering = asyncio.get_running_loop().call_later(LINGER_S, self._lingered)
+
+    def _lingered(self) -> None:
+        self._lingering = None
+        self._hint.set()
 
     async def step(self) -> int:
         """Sends one batch and moves the checkpoint; returns how many events it sent."""
         at = self._at
-        rows = await self._connection.fetch(_SQL["tail"], at.epoch, at.transaction_id, at.position, BATCH)
+        rows = await self._connection.fetch(_SQL["tail"], *at.columns, BATCH)
         if not rows:
             return 0
         await self._send(rows)
         to = Point.of(rows[-1])
-        moved = await self._connection.fetchval(
-            _SQL["checkpoint_move"],
-            to.epoch,
-            to.transaction_id,
-            to.position,
-            at.epoch,
-            at.transaction_id,
-            at.position,
-        )
+        moved = await self._connection.fetchval(_SQL["checkpoint_move"], *to.columns, *at.columns)
         if not moved:
             raise AnotherRelayError(
                 "the checkpoint moved under this relay: another one is at work; this one ends"

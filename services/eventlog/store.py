@@ -18,6 +18,7 @@ from services.kernel.postgres import Connection, Pool, queries
 
 MAX_EVENT_BYTES = 512 * 1024
 CHANNEL = "eventlog"
+"""Hints for the relay; each says the topic of what was appended."""
 STOP_CHANNEL = "eventlog_stop"
 
 UNKNOWN_TYPES: Counter[str] = Counter()
@@ -169,14 +170,13 @@ async def append(
             for column, value in zip(columns, _row(one, number, event), strict=True):
                 column.append(value)
         versions[one.stream] = actual + len(one.events)
-    await connection.execute(_SQL["append"], *columns)
+    await connection.execute(_SQL["append"], *columns, CHANNEL)
     for stop in stops:
         await connection.execute(
             _SQL["stop"], stop.kind, stop.id, stop.case_id, stop.version, stop.event_id, stop.mode.value
         )
     if stops:
         await connection.execute(f"notify {STOP_CHANNEL}")
-    await connection.execute(f"notify {CHANNEL}")
     return versions
 
 

@@ -39,7 +39,11 @@ _SERVER_SETTINGS = {
 
 
 async def create_pool(url: str, *, size: int = 5, application: str = "zoeklicht") -> Pool:
-    """A pool of at most `size` connections to the database at `url`."""
+    """A pool of at most `size` connections to the database at `url`.
+
+    What belongs to a session (a session lock, SET without LOCAL, LISTEN) has no place in it: whoever needs that keeps a
+    connection for good.
+    """
     return await asyncpg.create_pool(
         url,
         min_size=1,
@@ -48,6 +52,7 @@ async def create_pool(url: str, *, size: int = 5, application: str = "zoeklicht"
         command_timeout=_COMMAND_WITHIN_S,
         # A burst's connections go when it is over: every backend costs memory on one machine.
         max_inactive_connection_lifetime=IDLE_CONNECTION_S,
+        reset=_nothing_to_reset,
         server_settings={**_SERVER_SETTINGS, "application_name": application},
         init=_notice_silence,
     )
@@ -77,6 +82,10 @@ async def _notice_silence(connection: Connection) -> None:
     for name, value in _SILENCE.items():
         if hasattr(socket, name):  # they differ from system to system
             wire.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
+async def _nothing_to_reset(_connection: Connection) -> None:
+    """An open transaction is rolled back before this; asyncpg's own statement would be one more way there and back."""
 
 
 @cache

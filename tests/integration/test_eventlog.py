@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
@@ -253,6 +254,59 @@ async def test_after_a_long_outage_the_hour_before_it_is_sent_again(settings, po
     await relay.begin(identity)
     assert await relay.step() == 1
     await connection.close()
+
+
+@asynccontextmanager
+async def _running(settings: Settings):
+    """A relay at work that hears hints alone: it would poll only after an hour."""
+    connection = await asyncpg.connect(settings.database_url.get_secret_value())
+    relay, stop = Relay(connection, _Accepting(), settings), asyncio.Event()
+    await relay.begin(TopicIdentity("a", {"case-events": "1"}))
+    running = asyncio.create_task(relay.run(stop))
+    try:
+        yield relay
+    finally:
+        stop.set()
+        await running
+        await connection.close()
+
+
+async def _until_sent(relay: Relay, count: int) -> None:
+    async with asyncio.timeout(30):
+        while relay.sent < count:  # noqa: ASYNC110 - the relay tells nobody
+            await asyncio.sleep(0.005)
+
+
+async def test_what_an_open_transaction_holds_up_is_sent_once_it_ends(settings, pool, monkeypatch):
+    """An older transaction that writes hides what was committed after it began, and ends without a word."""
+    monkeypatch.setattr("services.eventlog.relay.POLL_S", 3600)
+    monkeypatch.setattr("services.eventlog.relay.LONGEST_LOOK_S", 0.05)
+    async with _running(settings) as relay, pool.acquire() as older:
+        transaction = older.transaction()
+        await transaction.start()
+        await older.fetchval("select pg_current_xact_id()")
+        await put(pool, one(uuid4(), 0))
+        assert await pool.fetch(SQL["tail"], *Point().columns, 10) == []
+        await transaction.commit()
+        await _until_sent(relay, 1)
+
+
+async def test_case_events_are_sent_at_once_and_others_are_gathered(settings, pool, monkeypatch):
+    """A case event waits for nothing and takes along what waits; what waits goes by itself after a while."""
+    monkeypatch.setattr("services.eventlog.relay.POLL_S", 3600)
+    monkeypatch.setattr("services.eventlog.relay.LINGER_S", 3600)
+
+    def calls() -> Append:
+        return Append("ops-calls", "calls", [NewEvent(CallsCounted(count=3), time=datetime.now(UTC))], CAUSE)
+
+    async with _running(settings) as relay:
+        await put(pool, calls())
+        await put(pool, one(uuid4(), 0))
+        await _until_sent(relay, 2)
+    monkeypatch.setattr("services.eventlog.relay.LINGER_S", 0.01)
+    async with _running(settings) as relay:
+        await put(pool, calls())
+        await _until_sent(relay, 1)
 
 
 async def test_relay_refuses_a_restored_database(settings, pool):
