@@ -30,6 +30,11 @@ _BODIES: dict[str, type[BaseModel]] = {
     "change_person": duty.ChangePerson,
     "new_volunteer": commands.NewVolunteer,
     "change_volunteer": commands.ChangeVolunteer,
+    "call_out": commands.CallOut,
+    "record_answer": commands.RecordAnswer,
+    "give_task": commands.GiveTask,
+    "place_poster": commands.PlacePoster,
+    "remove_poster": commands.RemovePoster,
     "import_line": commands.ImportLine,
     "webhook": payloads.AlertMessage,
 }

@@ -181,3 +181,30 @@ class Team(StrEnum):
 
     MOBILE = "mobile"
     LOCAL = "local"
+
+
+class Reply(StrEnum):
+    """What somebody who was asked says. `later`: from a moment on."""
+
+    YES = "yes"
+    NO = "no"
+    LATER = "later"
+
+
+class StandDown(StrEnum):
+    """Why a call-out is over."""
+
+    CALLED_OFF = "called_off"
+    CASE_CLOSED = "case_closed"
+    NOT_WORRYING = "not_worrying"
+
+
+class Step(StrEnum):
+    """What a message to a volunteer is about. The last two call back: they overtake whatever waits."""
+
+    STANDBY = "standby"
+    ASK = "ask"
+    CHANGED = "changed"
+    TASK = "task"
+    NOT_NEEDED = "not_needed"
+    STAND_DOWN = "stand_down"

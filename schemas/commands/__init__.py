@@ -1,5 +1,6 @@
 """Bodies of the HTTP calls that change something. Clear text lives only here, until it is sealed."""
 
+from schemas.commands.callouts import CallOut, GiveTask, PlacePoster, RecordAnswer, RemovePoster, StandDownNow
 from schemas.commands.campaigns import (
     EndCampaign,
     ExtendCampaign,
@@ -48,6 +49,7 @@ __all__ = [
     "AgeEstimate",
     "BreakGlass",
     "BreakGlassReason",
+    "CallOut",
     "ChangePartner",
     "ChangeVolunteer",
     "ChildChange",
@@ -60,6 +62,7 @@ __all__ = [
     "Fact",
     "FindChild",
     "GiveConsent",
+    "GiveTask",
     "ImportChild",
     "ImportLine",
     "InformPolice",
@@ -72,9 +75,12 @@ __all__ = [
     "NewVolunteer",
     "OpenCase",
     "OverrideWorrying",
+    "PlacePoster",
     "Receipt",
     "Reclassify",
+    "RecordAnswer",
     "ReleaseCampaign",
+    "RemovePoster",
     "ReopenCase",
     "ReportCircumstance",
     "ReportReach",
@@ -82,6 +88,7 @@ __all__ = [
     "RequestCampaign",
     "RetractCircumstance",
     "Sighted",
+    "StandDownNow",
     "Text",
     "Texts",
     "UpdateCampaign",

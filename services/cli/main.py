@@ -113,6 +113,13 @@ def sender() -> None:
     _service("sender")
 
 
+@volunteers_app.callback(invoke_without_command=True)
+def volunteers(context: typer.Context) -> None:
+    """People who help: import, list, show, forget; without a command: the service that calls them out."""
+    if context.invoked_subcommand is None:
+        _service("volunteers")
+
+
 @app.command(rich_help_panel="Services, one process each")
 def auditor() -> None:
     """Prove again and again that nothing was lost."""

@@ -12,11 +12,12 @@ _STOP_RANKS: Mapping[str, int] = {
     "dispatch": 1,
     "criteria": 1,
     "sender": 2,
+    "volunteers": 2,
     "auditor": 2,
     "projections": 3,
     "relay": 4,
 }
-ALL = ("relay", "projections", "criteria", "dispatch", "sender", "auditor", "intake", "web")
+ALL = ("relay", "projections", "criteria", "dispatch", "sender", "volunteers", "auditor", "intake", "web")
 """In the order in which they start."""
 _ENVIRONMENT = {
     # Ten processes on one machine: glibc's memory arena for each core and thread would double what they hold.

@@ -17,6 +17,7 @@ SERVICES = {
     "sender": "services.dispatch.sender_main",
     "auditor": "services.dispatch.auditor_main",
     "projections": "services.projections.main",
+    "volunteers": "services.volunteers.main",
     "web": "services.web.main",
 }
 """The room of each service's `main() -> int`."""

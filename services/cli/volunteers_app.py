@@ -9,7 +9,7 @@ import typer
 
 from services.cli.options import DEFAULT_DATA, DataOption, do
 
-volunteers_app = typer.Typer(help="People who help: import, list, show, forget.", no_args_is_help=True)
+volunteers_app = typer.Typer(help="People who help.")
 
 Who = Annotated[UUID, typer.Argument(metavar="VOLUNTEER", help="The number, from `volunteers list`.")]
 Form = Annotated[Literal["table", "json"], typer.Option("--format", help="How to write it.")]

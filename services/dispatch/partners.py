@@ -7,7 +7,6 @@ from uuid import UUID
 from schemas.areas import Drawn
 from schemas.commands import ChangePartner, NewPartner
 from schemas.vocabulary import Mode
-from services.dispatch import signing
 from services.dispatch.addresses import AddressRefusedError, check_url
 from services.dispatch.bodies import SOURCE, Bodies, find_keys, open_box
 from services.dispatch.desk import Answer, DispatchDeps
@@ -33,6 +32,7 @@ from services.dispatch.secret_boxes import PURPOSE, private_key
 from services.dispatch.selection import codes_of, wrong_area
 from services.eventlog.store import stopped
 from services.geography import AreaError
+from services.kernel import signing
 from services.kernel.auth import Role, issue_token
 from services.kernel.ids import new_id
 from services.kernel.paging import page

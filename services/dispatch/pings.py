@@ -9,10 +9,11 @@ from uuid import UUID
 import orjson
 import structlog
 
-from services.dispatch import backoff, signing
+from services.dispatch import backoff
 from services.dispatch.outcomes import HTTP_OK
 from services.dispatch.secret_boxes import open_secrets
 from services.dispatch.transport import Transport, TransportError
+from services.kernel import signing
 from services.kernel.clock import Clock, SystemClock
 from services.kernel.ids import new_id
 from services.kernel.postgres import Connection, Pool, in_transaction, queries

@@ -12,7 +12,6 @@ import structlog
 from schemas.commands import Receipt
 from schemas.events import ReceiptRecorded
 from schemas.vocabulary import Audience, Mode, ReceiptState
-from services.dispatch import signing
 from services.dispatch.bodies import SOURCE, Bodies, find_keys, open_box
 from services.dispatch.desk import Answer, DispatchDeps
 from services.dispatch.domain import (
@@ -38,6 +37,7 @@ from services.eventlog.store import (
     lock_streams,
     stopped,
 )
+from services.kernel import signing
 from services.kernel.ids import derived_id
 from services.kernel.paging import page
 from services.kernel.postgres import Connection, queries

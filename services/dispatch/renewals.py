@@ -18,10 +18,10 @@ import orjson
 import structlog
 
 from schemas.payloads import AlertMessage, DisplayRenewed, RenewedAlert
-from services.dispatch import signing
 from services.dispatch.outcomes import HTTP_OK
 from services.dispatch.secret_boxes import open_secrets
 from services.dispatch.transport import Transport, TransportError
+from services.kernel import signing
 from services.kernel.clock import Clock, SystemClock
 from services.kernel.errors import ZoeklichtError
 from services.kernel.ids import new_id

@@ -8,7 +8,7 @@ from uuid import UUID
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from schemas.base import Sealed
-from services.dispatch.signing import SigningKeys, parse_secret
+from services.kernel.signing import SigningKeys, parse_secret
 from services.kernel.vault import derive, unseal
 
 PURPOSE = "partner-secrets"

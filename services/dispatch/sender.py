@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 
 import structlog
 
-from services.dispatch import backoff, signing
+from services.dispatch import backoff
 from services.dispatch.bodies import open_box
 from services.dispatch.lanes import Claim, Looks, claim
 from services.dispatch.outcomes import OURS_S, Fate, Outcome, of_failure, of_status
@@ -16,6 +16,7 @@ from services.dispatch.recorder import Recorder, Result
 from services.dispatch.secret_boxes import open_secrets
 from services.dispatch.transport import Answer, Transport, TransportError
 from services.eventlog.store import delivery_stream
+from services.kernel import signing
 from services.kernel.clock import boottime
 from services.kernel.errors import ZoeklichtError
 from services.kernel.ids import new_id

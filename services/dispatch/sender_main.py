@@ -7,12 +7,12 @@ from typing import Any
 
 import structlog
 
-from services.dispatch.hints import Hints
 from services.dispatch.lanes import LANE_CHANNEL, page_late_withdrawals, sweep
 from services.dispatch.partners import activate
 from services.dispatch.pings import PING_CHANNEL, Pings
 from services.dispatch.renewals import Renewals
 from services.dispatch.sender import IN_FLIGHT, Sender
+from services.kernel.hints import Hints
 from services.kernel.postgres import AWAY, create_pool
 from services.kernel.service import Runtime, run_service
 from services.kernel.vault import Vault

@@ -103,6 +103,18 @@ class Settings(BaseSettings):
     """The sender of pages; by default zoeklicht@ and the host of the public URL."""
     paging_escalate_s: Annotated[float, Field(gt=0, le=3600)] = 300.0
     """How long the next person on duty is not told of a page that nobody acknowledges."""
+    volunteer_channels: Literal["sandbox", "live"] = "sandbox"
+    """Whether messages to volunteers leave this installation; in the sandbox they are taken and reach nobody."""
+    sms_url: SecretStr | None = None
+    """Where text messages and calls are handed over: a provider, or an adapter to one; see docs/volunteers.md."""
+    sms_token: SecretStr | None = None
+    """Who we are to that provider, as a bearer token."""
+    sms_signing_key: SecretStr | None = None
+    """With what that provider signs its reports (`whsec_…`, Standard Webhooks); without it none is believed."""
+    volunteer_answer_s: Annotated[float, Field(gt=0, le=86_400)] = 180.0
+    """How long a volunteer who was asked has to answer, before their next channel is tried."""
+    volunteer_wave_s: Annotated[float, Field(gt=0, le=86_400)] = 600.0
+    """How long a wave of volunteers has to answer, before more are asked."""
     dead_man_url: SecretStr | None = None
     """Asked for after each audit that found nothing; whoever watches it from outside notices when that ends."""
     emergency_pack: Path | None = None
@@ -135,7 +147,7 @@ class Settings(BaseSettings):
             raise ValueError("write smtps://user:password@host:465 or smtp://user:password@host:587")
         return value
 
-    @field_validator("dead_man_url")
+    @field_validator("dead_man_url", "sms_url")
     @classmethod
     def _http(cls, value: SecretStr | None) -> SecretStr | None:
         if value and urlsplit(value.get_secret_value()).scheme not in {"http", "https"}:

@@ -16,6 +16,7 @@ from typing import Any
 
 import faust
 import structlog
+from aiokafka.errors import KafkaError
 from mode.supervisors import CrashingSupervisor
 
 from services.kernel.errors import ZoeklichtError
@@ -28,6 +29,8 @@ from services.kernel.watchdog import Deadline
 MAX_BATCH = 200
 _START_WITHIN_S = 60.0
 _STOP_WITHIN_S = 10.0
+_AGAIN_S = 1.0
+_KNOCK_S = 5.0
 
 log = structlog.get_logger()
 
@@ -167,6 +170,29 @@ async def run_stream(app: faust.App, runtime: Runtime) -> None:
         with Deadline(_STOP_WITHIN_S, "the end of the stream processor"), suppress(Exception):
             await app.stop()
         shutil.rmtree(app.conf.datadir, ignore_errors=True)
+
+
+async def follow(runtime: Runtime, group: str, topic: str, apply: Apply) -> None:
+    """Follows a topic until the service is to stop. Kafka's absence must not stop the loops beside it."""
+    while not runtime.stop.is_set():
+        try:
+            await _knock(runtime.settings)
+            await run_stream(stream_app(runtime.settings, group, topic, apply), runtime)
+        except (StreamingError, KafkaError, OSError) as error:
+            runtime.ready = False
+            log.warning("kafka is away; trying again", error_class=type(error).__name__)
+            await runtime.pause(_AGAIN_S)
+
+
+async def _knock(settings: Settings) -> None:
+    """Raises OSError unless a broker listens: a stream processor that cannot start leaves threads behind."""
+    for server in settings.kafka_bootstrap_servers.split(","):
+        host, _, port = server.rpartition(":")
+        with suppress(OSError):
+            _, writer = await asyncio.wait_for(asyncio.open_connection(host, int(port)), _KNOCK_S)
+            writer.close()
+            return
+    raise ConnectionRefusedError("no Kafka broker listens; see KAFKA_BOOTSTRAP_SERVERS")
 
 
 async def _watch_assignment(app: faust.App, runtime: Runtime) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from math import ceil
 
 from schemas.vocabulary import ReceiptState
-from services.dispatch.signing import SigningKeys, headers
+from services.kernel.signing import SigningKeys, headers
 from services.partnerkit import messages
 from services.partnerkit.errors import FailedError
 from services.partnerkit.trial import Trial

@@ -11,7 +11,7 @@ import aiohttp
 from rich.console import Console
 
 from services.dispatch.outcomes import HTTP_OK
-from services.dispatch.signing import new_secret, public_text
+from services.kernel.signing import new_secret, public_text
 from services.partnerkit import messages
 from services.partnerkit.checklist import CHECKS, RESTART, Check
 from services.partnerkit.errors import FailedError, KitError

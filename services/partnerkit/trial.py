@@ -11,7 +11,7 @@ import aiohttp
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from services.dispatch.outcomes import HTTP_OK
-from services.dispatch.signing import SigningKeys, headers, parse_secret
+from services.kernel.signing import SigningKeys, headers, parse_secret
 from services.partnerkit.errors import FailedError, KitError
 from services.partnerkit.messages import Exercise
 from services.partnerkit.witness import Witness

@@ -15,7 +15,7 @@ from services.kernel.http import takes_up_to, traceparent
 from services.kernel.idempotency import Answer, Idempotency, idempotency_of, once
 from services.kernel.postgres import Connection, in_transaction
 from services.kernel.problems import InvalidError
-from services.volunteers import roster
+from services.volunteers import callout_api, roster
 from services.volunteers.desk import Ask, VolunteerDeps
 from services.volunteers.import_file import MAX_BYTES, ImportFileError
 from services.volunteers.importing import import_file
@@ -44,6 +44,7 @@ def router(deps: VolunteerDeps) -> APIRouter:
     routes = APIRouter(prefix="/v1", tags=["volunteers"])
     _roster(routes, deps)
     _changes(routes, deps)
+    callout_api.add_routes(routes, deps)
     return routes
 
 

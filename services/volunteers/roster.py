@@ -192,6 +192,7 @@ async def _keep(
         event_id,
         version + 1,
         _fingerprint(deps, profile),
+        len(profile.channels),
     )
     try:
         await connection.execute(SQL["keep"], *row)

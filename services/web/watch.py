@@ -19,7 +19,7 @@ FRESH_S = 6.0
 """A dependency that did not answer for this long is away."""
 _ANSWER_WITHIN_S = 3.0
 
-SERVICES = ("intake", "relay", "criteria", "dispatch", "sender", "auditor", "projections")
+SERVICES = ("intake", "relay", "criteria", "dispatch", "sender", "volunteers", "auditor", "projections")
 """Every one of them must be ready before the system is. `web` is who answers."""
 
 log = structlog.get_logger()

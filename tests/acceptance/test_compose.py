@@ -17,7 +17,17 @@ from installation import CASE, Installation, free_port, register
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
-SERVICES = ("intake", "relay", "criteria", "dispatch", "sender", "auditor", "projections", "web")
+SERVICES = (
+    "intake",
+    "relay",
+    "criteria",
+    "dispatch",
+    "sender",
+    "volunteers",
+    "auditor",
+    "projections",
+    "web",
+)
 SCRIPT = Path(sys.executable).with_name("zoeklicht")
 
 

@@ -9,7 +9,7 @@ import pytest
 from bad_receivers import SECRET
 from reference_receivers import NO_NODE, find_node, reference
 
-from services.dispatch.signing import headers
+from services.kernel.signing import headers
 from services.partnerkit.trial import keys_of
 
 

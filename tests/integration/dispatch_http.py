@@ -57,18 +57,19 @@ class Client:
         token: str = "",
         key: str = "",
         if_none_match: str = "",
+        headers: dict[str, str] | None = None,
     ) -> Answer:
         path, _, query = path.partition("?")
         sent = orjson.dumps(body) if body is not None else b""
-        headers = [
+        sent_headers = [
             (b"content-type", b"application/json"),
             (b"content-length", str(len(sent)).encode()),
             (b"authorization", f"Bearer {token or self.tokens.get(role, '')}".encode()),
         ]
         if key:
-            headers.append((b"idempotency-key", key.encode()))
+            sent_headers.append((b"idempotency-key", key.encode()))
         if if_none_match:
-            headers.append((b"if-none-match", if_none_match.encode()))
+            sent_headers.append((b"if-none-match", if_none_match.encode()))
         scope = {
             "type": "http",
             "asgi": {"version": "3.0"},
@@ -77,7 +78,7 @@ class Client:
             "path": path,
             "raw_path": path.encode(),
             "query_string": query.encode(),
-            "headers": headers,
+            "headers": sent_headers + [(k.encode(), v.encode()) for k, v in (headers or {}).items()],
             "scheme": "http",
             "server": ("test", 80),
             "client": ("test", 1),

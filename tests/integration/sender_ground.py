@@ -15,8 +15,8 @@ from aiohttp import web
 
 from services.dispatch.secret_boxes import PURPOSE
 from services.dispatch.sender import Sender
-from services.dispatch.signing import new_secret, parse_secret, verify
 from services.kernel.settings import Settings, load_settings
+from services.kernel.signing import new_secret, parse_secret, verify
 from services.kernel.vault import Vault, context, derive, key_name, seal
 
 Behaviour = Callable[[web.Request], Awaitable[web.StreamResponse]]

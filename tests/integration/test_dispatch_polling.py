@@ -12,10 +12,10 @@ from dispatch_ground import Ground, add_recipient
 from dispatch_http import PARTNER, Client, become_active, client_of
 from sender_ground import free_port, sending, until
 
-from services.dispatch import signing
 from services.dispatch.campaigns import campaign_alert
 from services.dispatch.lanes import page_late_withdrawals
 from services.dispatch.sender import Sender
+from services.kernel import signing
 
 
 @pytest.fixture

@@ -8,11 +8,11 @@ import pytest
 from dispatch_ground import NAME, Ground, in_future
 from dispatch_http import PARTNER, become_active, client_of
 
-from services.dispatch import signing
 from services.dispatch.campaigns import campaign_alert
 from services.dispatch.reconcile import reconcile_all
 from services.eventlog.store import delivery_stream, read_case, read_stream
 from services.intake.views import displays
+from services.kernel import signing
 from services.kernel.auth import Role, revoke_tokens
 
 

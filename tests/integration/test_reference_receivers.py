@@ -8,7 +8,7 @@ from sender_ground import Ground, sending
 
 from services.dispatch.secret_boxes import private_key
 from services.dispatch.sender import Sender
-from services.dispatch.signing import new_secret, public_text
+from services.kernel.signing import new_secret, public_text
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import pytest
 
 READY_WITHIN_S = 240
 """Ten processes start at once, on a slow machine with two cores; whoever waits in vain waits for nothing else."""
-SERVICES = {"intake", "relay", "criteria", "dispatch", "sender", "auditor", "projections"}
+SERVICES = {"intake", "relay", "criteria", "dispatch", "sender", "volunteers", "auditor", "projections"}
 
 CLEAN = {
     name: value

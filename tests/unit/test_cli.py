@@ -23,6 +23,7 @@ COMMANDS = {
     "criteria",
     "dispatch",
     "sender",
+    "volunteers",
     "auditor",
     "projections",
     "web",

@@ -13,7 +13,17 @@ from services.kernel.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
-SERVICES = {"intake", "relay", "criteria", "dispatch", "sender", "auditor", "projections", "web"}
+SERVICES = {
+    "intake",
+    "relay",
+    "criteria",
+    "dispatch",
+    "sender",
+    "volunteers",
+    "auditor",
+    "projections",
+    "web",
+}
 
 ELSEWHERE = {
     "ZOEKLICHT_ALLOW_LOOPBACK_PARTNERS",  # for demonstrations and tests
@@ -30,6 +40,8 @@ PAGING_ONLY = {
     "ZOEKLICHT_EMERGENCY_EVERY_S",
     "ZOEKLICHT_EMERGENCY_KEPT",
 }
+VOLUNTEERS_ONLY = {"ZOEKLICHT_SMS_URL", "ZOEKLICHT_SMS_TOKEN", "ZOEKLICHT_SMS_SIGNING_KEY"}
+"""For whoever sends text messages, and for web, which takes the reports about them."""
 
 
 def _compose(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -79,20 +91,18 @@ def test_every_variable_is_in_the_example():
 
 def test_every_setting_reaches_every_container_and_is_shown():
     """What one service is told and another is not, such as how long a display is leased, would break promises."""
-    given = (
-        COMPOSE["services"]["sender"]["environment"].keys()
-        | COMPOSE["services"]["auditor"]["environment"].keys()
-    )
+    given = set().union(*(COMPOSE["services"][name]["environment"] for name in SERVICES - {"web"}))
+    given |= COMPOSE["services"]["web"]["environment"].keys() & VOLUNTEERS_ONLY
     names = {
         f"ZOEKLICHT_{name.upper()}" for name, one in Settings.model_fields.items() if not one.validation_alias
     }
     assert names - given == ELSEWHERE
     shared = COMPOSE["x-service"]["environment"]
-    assert names - ELSEWHERE - PAGING_ONLY <= shared.keys()
+    assert names - ELSEWHERE - PAGING_ONLY - VOLUNTEERS_ONLY <= shared.keys()
     assert all(COMPOSE["services"][name]["environment"].items() >= shared.items() for name in SERVICES)
     optional = {name for name, value in shared.items() if value == f"${{{name}:-}}"}
     example = (ROOT / "deploy/example.env").read_text()
-    assert {name for name in optional | PAGING_ONLY if f"{name}=" not in example} == set()
+    assert {name for name in optional | PAGING_ONLY | VOLUNTEERS_ONLY if f"{name}=" not in example} == set()
 
 
 def test_locks_carry_hashes_and_no_address():

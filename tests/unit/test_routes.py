@@ -23,6 +23,7 @@ EVERYBODY = {
     "GET /alerts/{alert_id:uuid}.cap.xml",
     "GET /.well-known/webhook-keys/{partner_id}",
     "GET /media/{name}",
+    "POST /v1/volunteers/reports",
     "GET /pages/{page_id}",
     "POST /pages/{page_id}",
     "GET /login",
@@ -30,7 +31,7 @@ EVERYBODY = {
     "GET /language/{code}",
     "GET /static/{version}/{name}",
 }
-"""What anybody may call; a picture is found by an unguessable address, a page by a signed link."""
+"""What anybody may call; a picture is found by an unguessable address, a page by a signed link, a report is signed."""
 VIEWERS = {
     "GET /v1/cases",
     "GET /v1/cases/{case_id}",
@@ -55,6 +56,14 @@ LEADING = {
     "POST /v1/alerts/{alert_id}/replay",
     "POST /v1/partners/{partner_id}/replay",
     "POST /v1/parked/{case_id}/resume",
+    "GET /v1/callouts",
+    "GET /v1/callouts/{callout_id}",
+    "POST /v1/cases/{case_id}/callouts",
+    "POST /v1/callouts/{callout_id}/answers",
+    "POST /v1/callouts/{callout_id}/stand-down",
+    "POST /v1/callouts/{callout_id}/tasks",
+    "POST /v1/callouts/{callout_id}/posters",
+    "POST /v1/callouts/{callout_id}/posters/{poster_id}/removed",
     "GET /v1/volunteers",
     "GET /v1/volunteers/{volunteer_id}",
 }

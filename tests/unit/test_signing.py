@@ -8,7 +8,7 @@ import svix
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from standardwebhooks import Webhook
 
-from services.dispatch.signing import (
+from services.kernel.signing import (
     SignatureError,
     SigningKeys,
     headers,

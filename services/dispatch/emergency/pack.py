@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from schemas.base import Strict
 from schemas.vocabulary import AlertKind, Mode
 from services.dispatch.domain import DispatchError
-from services.dispatch.signing import SigningKeys
+from services.kernel.signing import SigningKeys
 
 REVISION = 1_000_000
 """The revision of every emergency withdrawal: higher than any that the engine makes, and the same from every pack.

@@ -9,11 +9,11 @@ from typing import Any
 from uuid import UUID
 
 from schemas.base import Strict
-from services.dispatch import signing
 from services.dispatch.emergency.pack import Pack, PackedAlert, PackedPartner
 from services.dispatch.outcomes import HTTP_OK
 from services.dispatch.publish import delivery_id
 from services.dispatch.transport import Transport, TransportError
+from services.kernel import signing
 
 PAUSES_S = (1.0, 3.0, 10.0)
 """Between the attempts; whoever has not answered then is called by telephone, or the command is given again."""

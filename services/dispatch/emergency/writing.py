@@ -18,12 +18,12 @@ from services.dispatch.domain import Revision
 from services.dispatch.emergency.pack import REVISION, Pack, PackedAlert, PackedPartner, seal
 from services.dispatch.publish import alert_of, earlier
 from services.dispatch.secret_boxes import open_secrets, private_key
-from services.dispatch.signing import SignatureError, SigningKeys
 from services.kernel.errors import ZoeklichtError
 from services.kernel.paging import all_clear, page
 from services.kernel.postgres import AWAY, Connection, Pool, in_transaction, queries
 from services.kernel.service import Runtime
 from services.kernel.settings import Settings
+from services.kernel.signing import SignatureError, SigningKeys
 from services.kernel.vault import VaultError
 
 WRITE_S = 60.0
