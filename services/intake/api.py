@@ -30,7 +30,7 @@ from services.intake.handlers.steps import Answer, Ask, IntakeDeps
 from services.intake.paths import CampaignId, CaseId
 from services.intake.store import SQL
 from services.kernel.audit import note
-from services.kernel.auth import EVERYONE_INSIDE, LEADS, STAFF, Principal, Role, require
+from services.kernel.auth import EVERYONE_INSIDE, LEADS, READERS, STAFF, Principal, Role, require
 from services.kernel.http import Moment, if_match, traceparent
 from services.kernel.idempotency import Idempotency, idempotency_of
 from services.kernel.problems import NotFoundError
@@ -62,8 +62,9 @@ def _ask(*roles: Role) -> Any:
 
 
 Staff = Annotated[Ask, _ask(*STAFF)]
+Consenting = Annotated[Ask, _ask(*STAFF, Role.MAGISTRATE_LIAISON)]
 Lead = Annotated[Ask, _ask(*LEADS)]
-Outsider = Annotated[Ask, _ask(*(role for role in EVERYONE_INSIDE if role not in STAFF))]
+Outsider = Annotated[Ask, _ask(*(role for role in EVERYONE_INSIDE if role not in READERS))]
 
 
 def _json(status: int, body: Any) -> Response:
@@ -158,7 +159,7 @@ def _no_case() -> NotFoundError:
 
 def _campaign_routes(routes: APIRouter, deps: IntakeDeps) -> None:
     @routes.post("/campaigns/{campaign_id}/consents", status_code=201)
-    async def give_consent(ask: Staff, campaign_id: CampaignId, command: GiveConsent) -> Response:
+    async def give_consent(ask: Consenting, campaign_id: CampaignId, command: GiveConsent) -> Response:
         """Record what a party decided; a refusal after the release ends the campaign."""
         return _answer(await campaigns.give_consent(deps, ask, campaign_id, command))
 

@@ -18,7 +18,7 @@ from services.intake.paths import CaseId
 from services.intake.photos import Shown
 from services.intake.pictures import MAX_BYTES
 from services.kernel.audit import note
-from services.kernel.auth import STAFF, Principal, require
+from services.kernel.auth import READERS, STAFF, Principal, require
 from services.kernel.conditional import is_known, not_modified
 from services.kernel.http import if_match, takes_up_to, traceparent
 from services.kernel.idempotency import idempotency_for
@@ -93,6 +93,7 @@ def _answer(request: Request, shown: Shown, caching: str) -> Response:
 def add_routes(routes: APIRouter, deps: IntakeDeps) -> None:
     """The calls about photos; those of the public stand beside `/v1`, see `public`."""
     staff = Annotated[Principal, Depends(require(*STAFF))]
+    reader = Annotated[Principal, Depends(require(*READERS))]
 
     @routes.post(
         "/cases/{case_id}/children/{index}/photos",
@@ -117,9 +118,9 @@ def add_routes(routes: APIRouter, deps: IntakeDeps) -> None:
         responses={200: _PICTURE, 410: {"description": "It is erased"}},
     )
     async def get_photo(
-        request: Request, who: staff, case_id: CaseId, index: int, media_id: UUID
+        request: Request, who: reader, case_id: CaseId, index: int, media_id: UUID
     ) -> Response:
-        """A photo, for staff."""
+        """A photo, for whoever may see identities."""
         await note(deps.pool, who.name, who.role, "photo.read", [f"case:{case_id}", f"photo:{media_id}"])
         shown = await photos.for_staff(deps, case_id, index, media_id)
         return _answer(request, shown, "private, no-store")

@@ -1,18 +1,20 @@
 """Who is calling: bearer tokens, of which only a fingerprint is kept, sessions of browsers, and what a route demands."""
 
 import hashlib
+import re
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from services.kernel import sessions
 from services.kernel.audit import note_call, note_refusal
+from services.kernel.oidc.provider import ExpiredError, OidcError, Provider
 from services.kernel.postgres import Connection, Pool
 from services.kernel.problems import ForbiddenError, UnauthorizedError
 
@@ -26,13 +28,29 @@ class Role(StrEnum):
     COORDINATOR = "coordinator"
     ADMIN = "admin"
     VIEWER = "viewer"
+    CASE_MANAGER = "case_manager"
+    """Opens and follows cases, as an operator does."""
+    MAGISTRATE_LIAISON = "magistrate_liaison"
+    """Reads cases and brings what magistrates and parties decided; changes nothing else."""
     PARTNER = "partner"
 
 
-STAFF = (Role.OPERATOR, Role.COORDINATOR, Role.ADMIN)
+STAFF = (Role.OPERATOR, Role.CASE_MANAGER, Role.COORDINATOR, Role.ADMIN)
+"""Who works on cases."""
+READERS = (*STAFF, Role.MAGISTRATE_LIAISON)
 """Who may see identities."""
 LEADS = (Role.COORDINATOR, Role.ADMIN)
-EVERYONE_INSIDE = (*STAFF, Role.VIEWER)
+EVERYONE_INSIDE = (*READERS, Role.VIEWER)
+_BY_POWER = (
+    Role.ADMIN,
+    Role.COORDINATOR,
+    Role.CASE_MANAGER,
+    Role.OPERATOR,
+    Role.MAGISTRATE_LIAISON,
+    Role.VIEWER,
+)
+_NAME = re.compile(r"^[^\x00-\x1f\x7f]{1,200}$")
+_DOTS_OF_A_JWT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +115,33 @@ async def _known(pool: Pool, token: str) -> tuple[Principal, bool] | None:
     return (Principal(row["principal"], Role(row["role"])), row["valid"]) if row else None
 
 
+async def _behind(request: Request, token: str) -> tuple[Principal, bool] | None:
+    """The same for a token of this installation or of the identity provider that it trusts."""
+    provider = getattr(request.app.state, "oidc", None)
+    if provider is None or token.count(".") != _DOTS_OF_A_JWT:
+        return await _known(request.app.state.auth_pool, token)
+    try:
+        return person_of(await provider.access(token), provider), True
+    except ExpiredError as error:
+        return person_of(error.claims, provider), False
+    except OidcError as error:
+        raise UnauthorizedError("token", str(error), headers={"WWW-Authenticate": "Bearer"}) from None
+
+
+def person_of(claims: Mapping[str, Any], provider: Provider) -> Principal:
+    """Whom verified claims of the provider are about, in the first of their roles. Raises ForbiddenError."""
+    name, said = claims.get(provider.name_claim), claims.get(provider.role_claim)
+    roles = {said} if isinstance(said, str) else {one for one in said or () if isinstance(one, str)}
+    for role in _BY_POWER:
+        if role.value in roles and isinstance(name, str) and _NAME.match(name):
+            return Principal(name, role)
+    raise ForbiddenError(
+        "role",
+        f"your organisation gives you no role here: its claim '{provider.role_claim}' must hold one of"
+        f" {', '.join(_BY_POWER)}, and '{provider.name_claim}' your name",
+    )
+
+
 async def signed_in(request: Request) -> Principal | None:
     """Who is signed in with the browser that asks. Raises ForbiddenError when another site's page may have sent this."""
     cookie = sessions.cookie_of(request)
@@ -125,7 +170,7 @@ def require(*roles: Role) -> Callable[..., Awaitable[Principal]]:
         if credentials is None:
             caller, valid = await signed_in(request), True
         else:
-            caller, valid = await _known(pool, credentials.credentials) or (None, False)
+            caller, valid = await _behind(request, credentials.credentials) or (None, False)
         if caller is None or not valid:
             if caller is not None:
                 await note_refusal(pool, caller.name, caller.role, f"an old token: {call}", path)

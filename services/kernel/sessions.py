@@ -74,12 +74,12 @@ async def is_ours(request: Request, cookie: str) -> bool:
 
 def cookie_of(request: Request) -> str | None:
     """The session's cookie of a request."""
-    return request.cookies.get(_name(secure=_is_secure(request)))
+    return request.cookies.get(_name(secure=is_secure(request)))
 
 
 def hand_out(request: Request, response: Response, cookie: str) -> None:
     """Puts the session into the browser."""
-    secure = _is_secure(request)
+    secure = is_secure(request)
     response.set_cookie(
         _name(secure=secure), cookie, path="/", secure=secure, httponly=True, samesite="strict"
     )
@@ -87,7 +87,7 @@ def hand_out(request: Request, response: Response, cookie: str) -> None:
 
 def take_back(request: Request, response: Response) -> None:
     """Takes the session out of the browser."""
-    secure = _is_secure(request)
+    secure = is_secure(request)
     response.delete_cookie(_name(secure=secure), path="/", secure=secure, httponly=True, samesite="strict")
 
 
@@ -96,5 +96,6 @@ def _name(*, secure: bool) -> str:
     return "__Host-zoeklicht" if secure else "zoeklicht"
 
 
-def _is_secure(request: Request) -> bool:
+def is_secure(request: Request) -> bool:
+    """Whether browsers reach us over TLS."""
     return bool(getattr(request.app.state, "secure_cookies", False))

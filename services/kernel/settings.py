@@ -4,11 +4,19 @@ import base64
 import binascii
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit, urlunsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AliasChoices, Field, FilePath, SecretStr, ValidationError, field_validator
+from pydantic import (
+    AliasChoices,
+    Field,
+    FilePath,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from services.kernel.errors import ZoeklichtError
@@ -126,6 +134,17 @@ class Settings(BaseSettings):
     emergency_every_s: Annotated[float, Field(gt=0, le=3600)] = 300.0
     emergency_kept: Annotated[int, Field(ge=1, le=10_000)] = 288
     """How many packs stay: a day's."""
+    oidc_issuer: str | None = None
+    """An OpenID provider whose people may sign in, https://… exactly as it calls itself."""
+    oidc_audience: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    """Whom the provider's access tokens must be meant for; not the client that pages sign in with."""
+    oidc_client_id: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    oidc_client_secret: SecretStr | None = None
+    oidc_role_claim: Annotated[str, Field(min_length=1, max_length=100)] = "roles"
+    """Where a token says what somebody is here for: operator, coordinator, admin, viewer, case_manager or
+    magistrate_liaison, one or a list."""
+    oidc_name_claim: Annotated[str, Field(min_length=1, max_length=100)] = "sub"
+    """What somebody is called in the log and the audit: must never pass to somebody else."""
     pool_size: Annotated[int, Field(ge=1, le=100)] = 5
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
@@ -153,6 +172,33 @@ class Settings(BaseSettings):
         if value and urlsplit(value.get_secret_value()).scheme not in {"http", "https"}:
             raise ValueError("write the whole address, https://host/path")
         return value
+
+    @field_validator("oidc_issuer")
+    @classmethod
+    def _provider(cls, value: str | None) -> str | None:
+        parts = urlsplit(value) if value else None
+        here = (
+            parts is not None
+            and parts.scheme == "http"
+            and parts.hostname in {"127.0.0.1", "::1", "localhost"}
+        )
+        if parts and (parts.query or parts.fragment or not (parts.scheme == "https" or here)):
+            raise ValueError("write https://host/path, exactly as the provider's discovery document says")
+        return value
+
+    @model_validator(mode="after")
+    def _whole_provider(self) -> Self:
+        rest = (self.oidc_audience, self.oidc_client_id, self.oidc_client_secret)
+        if self.oidc_issuer and not all(rest):
+            raise ValueError(
+                "ZOEKLICHT_OIDC_ISSUER needs ZOEKLICHT_OIDC_AUDIENCE, ZOEKLICHT_OIDC_CLIENT_ID and"
+                " ZOEKLICHT_OIDC_CLIENT_SECRET"
+            )
+        if self.oidc_issuer and self.oidc_audience == self.oidc_client_id:
+            raise ValueError(
+                "ZOEKLICHT_OIDC_AUDIENCE must not be ZOEKLICHT_OIDC_CLIENT_ID: an ID token would open the API"
+            )
+        return self
 
     @field_validator("emergency_recipients", mode="before")
     @classmethod

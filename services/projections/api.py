@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import JSONResponse
 
 from schemas.vocabulary import Language
-from services.kernel.auth import EVERYONE_INSIDE, STAFF, Principal, Role, require
+from services.kernel.auth import EVERYONE_INSIDE, READERS, STAFF, Principal, require
 from services.kernel.clock import Clock, SystemClock
 from services.kernel.http import Moment
 from services.kernel.postgres import Pool
@@ -70,7 +70,7 @@ def router(deps: ProjectionsDeps) -> APIRouter:
         report = await reports.annual(
             deps.pool, deps.settings.zone, year, as_of, beside=beside, province=province
         )
-        if province is not None and caller.role is Role.VIEWER:
+        if province is not None and caller.role not in READERS:
             report = disclosure.for_viewers(report)
         if format in ("html", "pdf"):
             chosen = language or Language(language_of(request))

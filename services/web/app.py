@@ -8,6 +8,7 @@ from fastapi.responses import HTMLResponse
 from fastapi.routing import APIRoute
 
 from services.kernel.http import PROBLEM_JSON, harden
+from services.kernel.oidc import Provider
 from services.kernel.postgres import Pool
 from services.kernel.settings import Settings
 from services.web import docs, health, metrics
@@ -66,12 +67,19 @@ def _tagged(router: APIRouter) -> APIRouter:
 
 
 def compose(
-    settings: Settings, routers: Sequence[APIRouter], *, auth_pool: Pool, watch_pool: Pool, watch: Watch
+    settings: Settings,
+    routers: Sequence[APIRouter],
+    *,
+    auth_pool: Pool,
+    watch_pool: Pool,
+    watch: Watch,
+    oidc: Provider | None = None,
 ) -> FastAPI:
     """The application. `auth_pool` is asked whose token it is, `watch_pool` for health and figures."""
     app = FastAPI(title="zoeklicht", version=VERSION, description=ABOUT, docs_url=None, redoc_url=None)
     harden(app, routers)
     app.state.auth_pool = auth_pool
+    app.state.oidc = oidc
     app.state.secure_cookies = settings.base_url.startswith("https:")
     app.state.master_key = settings.master_key_bytes
     for router in routers:

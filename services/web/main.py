@@ -20,6 +20,8 @@ from services.intake.handlers.steps import IntakeDeps
 from services.intake.policy import load_policy
 from services.kernel.audit import api as audit
 from services.kernel.errors import ZoeklichtError
+from services.kernel.oidc import Provider, provider_of
+from services.kernel.oidc import api as oidc
 from services.kernel.paging import api as paging
 from services.kernel.postgres import Pool, create_pool
 from services.kernel.service import Runtime, run_service
@@ -46,24 +48,33 @@ class ListenError(ZoeklichtError):
 async def _serve(runtime: Runtime) -> None:
     settings = runtime.settings
     async with AsyncExitStack() as stack:
-        routers = await _routers(settings, stack)
+        provider = provider_of(settings)
+        routers = await _routers(settings, stack, provider)
         auth_pool = await _pool(stack, settings.database_url.get_secret_value(), "auth", settings.pool_size)
         watch = Watch(settings, runtime.pool)
-        app = compose(settings, routers, auth_pool=auth_pool, watch_pool=runtime.pool, watch=watch)
+        app = compose(
+            settings, routers, auth_pool=auth_pool, watch_pool=runtime.pool, watch=watch, oidc=provider
+        )
         async with asyncio.TaskGroup() as tasks:
             looking = tasks.create_task(watch.run())
             await _listen(AccessLog(app), runtime)
             looking.cancel()
 
 
-async def _routers(settings: Settings, stack: AsyncExitStack) -> list[APIRouter]:
+async def _routers(
+    settings: Settings, stack: AsyncExitStack, provider: Provider | None = None
+) -> list[APIRouter]:
     """Each service's routes with that service's own pool, so that none can use up another's connections."""
     main, size = settings.database_url.get_secret_value(), settings.pool_size
     vault = Vault(await _pool(stack, settings.vault_url, "vault", size), settings.master_key_bytes)
     pool = await _pool(stack, main, "intake", size)
     cases = IntakeDeps(pool, vault, settings, load_policy(settings.policy))
     shown = pages.site()
+    signing_in = (
+        [] if provider is None else [oidc.router(provider, settings.base_url, settings.master_key_bytes)]
+    )
     return [
+        *signing_in,
         site.router(shown),
         pages.router(shown),
         intake.router(cases),

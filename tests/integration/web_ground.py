@@ -18,9 +18,9 @@ async def until(condition, seconds=15.0):
 
 
 @asynccontextmanager
-async def listening(settings, pool, runtime_settings=None):
-    """The web service as it runs, on a free port."""
-    with web._socket(settings.model_copy(update={"port": 0})) as probe:
+async def listening(settings, pool, runtime_settings=None, port=0):
+    """The web service as it runs, on this port or a free one."""
+    with web._socket(settings.model_copy(update={"port": port})) as probe:
         port = probe.getsockname()[1]
     used = (runtime_settings or settings).model_copy(update={"port": port})
     runtime = Runtime("web", used, pool)

@@ -6,7 +6,8 @@ from contextlib import AsyncExitStack
 import pytest
 from fastapi.routing import iter_route_contexts
 
-from services.kernel.auth import EVERYONE_INSIDE, LEADS, STAFF, Role
+from services.kernel.auth import EVERYONE_INSIDE, LEADS, READERS, STAFF, Role
+from services.kernel.oidc import Provider
 from services.kernel.settings import Settings
 from services.web import main as web
 from services.web.app import compose
@@ -27,6 +28,8 @@ EVERYBODY = {
     "GET /pages/{page_id}",
     "POST /pages/{page_id}",
     "GET /login",
+    "GET /login/organisation",
+    "GET /login/back",
     "POST /login",
     "GET /language/{code}",
     "GET /static/{version}/{name}",
@@ -45,6 +48,9 @@ VIEWERS = {
     "POST /logout",
 }
 """What a viewer, who sees no identity, may call too."""
+READING = {"GET /v1/cases/{case_id}/children/{index}/photos/{media_id}"}
+CONSENTING = {"POST /v1/campaigns/{campaign_id}/consents"}
+"""What a magistrate's liaison may call beside what all inside may."""
 OUTSIDERS = {"POST /v1/cases/{case_id}/break-glass"}
 """What is only for those inside who see no identity."""
 PARTNERS = {"POST /v1/receipts", "GET /v1/partner/state", "GET /v1/partner/alerts/{alert_id}"}
@@ -107,8 +113,9 @@ async def allowed(monkeypatch):
         kafka_bootstrap_servers="127.0.0.1:9",
     )
     async with AsyncExitStack() as stack:
-        routers = await web._routers(settings, stack)
-    app = compose(settings, routers, auth_pool=None, watch_pool=None, watch=None)
+        provider = Provider("https://id.example", "api", "pages", "secret")
+        routers = await web._routers(settings, stack, provider)
+    app = compose(settings, routers, auth_pool=None, watch_pool=None, watch=None, oidc=provider)
     found = {}
     for route in iter_route_contexts(app.routes):
         dependant = getattr(route, "dependant", None)
@@ -137,5 +144,15 @@ async def test_what_needs_a_lead_or_an_admin_is_not_for_every_operator(allowed):
     """Recipients, people on duty and the audit are for admins; what is lit and goes out again for coordinators too."""
     assert {route for route, roles in allowed.items() if roles == {Role.ADMIN}} == ADMINS
     assert {route for route, roles in allowed.items() if roles == set(LEADS)} == LEADING
-    rest = allowed.keys() - EVERYBODY - VIEWERS - OUTSIDERS - PARTNERS - LEADING - ADMINS
+    rest = (
+        allowed.keys() - EVERYBODY - VIEWERS - OUTSIDERS - READING - CONSENTING - PARTNERS - LEADING - ADMINS
+    )
     assert all(allowed[route] == set(STAFF) for route in rest)
+
+
+async def test_a_liaison_reads_and_brings_consents(allowed):
+    """Identities, and what magistrates and parties decided; nothing else is changed by a liaison."""
+    assert all(allowed[route] == set(READERS) for route in READING)
+    assert all(allowed[route] == {*STAFF, Role.MAGISTRATE_LIAISON} for route in CONSENTING)
+    liaison = {route for route, roles in allowed.items() if Role.MAGISTRATE_LIAISON in (roles or ())}
+    assert liaison == VIEWERS | READING | CONSENTING

@@ -8,7 +8,7 @@ from services.eventlog.store import case_stream
 from services.intake.handlers.steps import Answer, Ask, IntakeDeps, execute, load
 from services.intake.store import SQL
 from services.kernel.audit import note
-from services.kernel.auth import STAFF, Principal
+from services.kernel.auth import READERS, Principal
 from services.kernel.paging import page
 from services.kernel.postgres import Connection, Pool
 
@@ -39,4 +39,4 @@ async def break_glass(deps: IntakeDeps, ask: Ask, case_id: UUID, command: BreakG
 
 async def may_open(source: Pool | Connection, who: Principal, case_id: UUID) -> bool:
     """Whether somebody sees identities of this case: by role, or for a while by breaking the glass."""
-    return who.role in STAFF or bool(await source.fetchval(SQL["glass_is_broken"], who.name, case_id))
+    return who.role in READERS or bool(await source.fetchval(SQL["glass_is_broken"], who.name, case_id))

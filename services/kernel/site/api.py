@@ -37,7 +37,9 @@ def router(site: Site) -> APIRouter:
 def _signing_in(routes: APIRouter, site: Site) -> None:
     @routes.get("/login")
     async def ask(request: Request, next: str = HOME) -> Response:  # noqa: A002 - the name in the address
-        return site.page(request, "login.html", next=_inside(next), refused=False)
+        return site.page(
+            request, "login.html", next=inside(next), refused=False, organisation=_organisation(request)
+        )
 
     @routes.post("/login")
     async def sign_in(request: Request, token: Token = "", next: Next = HOME) -> Response:  # noqa: A002
@@ -45,12 +47,19 @@ def _signing_in(routes: APIRouter, site: Site) -> None:
         pool = request.app.state.auth_pool
         caller = await identify(pool, token.strip())
         if caller is None or caller.role not in EVERYONE_INSIDE:
-            return site.page(request, "login.html", status=401, next=_inside(next), refused=True)
+            return site.page(
+                request,
+                "login.html",
+                status=401,
+                next=inside(next),
+                refused=True,
+                organisation=_organisation(request),
+            )
         async with pool.acquire() as connection, connection.transaction():
             cookie = await sessions.begin(
                 connection, caller.name, caller.role.value, fingerprint(token.strip())
             )
-        answer = RedirectResponse(_inside(next), 303)
+        answer = RedirectResponse(inside(next), 303)
         sessions.hand_out(request, answer, cookie)
         return answer
 
@@ -65,13 +74,18 @@ def _signing_in(routes: APIRouter, site: Site) -> None:
 
     @routes.get("/language/{code}")
     async def choose(code: str, next: str = HOME) -> Response:  # noqa: A002
-        answer = RedirectResponse(_inside(next), 303)
+        answer = RedirectResponse(inside(next), 303)
         if code in LANGUAGES:
             answer.set_cookie(COOKIE, code, max_age=_YEAR_S, path="/", httponly=True, samesite="lax")
         return answer
 
 
-def _inside(path: str) -> str:
+def _organisation(request: Request) -> bool:
+    """Whether people may sign in with their organisation's account."""
+    return getattr(request.app.state, "oidc", None) is not None
+
+
+def inside(path: str) -> str:
     """An address of this site; everything else becomes the first page."""
     parts = urlsplit(path)
     plain = path.startswith("/") and not path.startswith("//") and "\\" not in path and path.isprintable()
