@@ -27,10 +27,15 @@ SERVICES = {
 
 ELSEWHERE = {
     "ZOEKLICHT_ALLOW_LOOPBACK_PARTNERS",  # for demonstrations and tests
-    "ZOEKLICHT_HOST",  # only web listens
-    "ZOEKLICHT_PORT",
     "ZOEKLICHT_TOPIC_PREFIX",  # a cluster of its own needs none
 }
+LISTENING = {"ZOEKLICHT_HOST", "ZOEKLICHT_PORT"}
+"""Only web listens, and where is not for the installation to choose: ports are published by compose."""
+WEB_ONLY = {
+    f"ZOEKLICHT_OIDC_{name}"
+    for name in ("ISSUER", "AUDIENCE", "CLIENT_ID", "CLIENT_SECRET", "ROLE_CLAIM", "NAME_CLAIM")
+}
+"""Who signs in with an account of the organisation does so at the web service; others need not know its secret."""
 PAGING_ONLY = {
     "ZOEKLICHT_SMTP_URL",
     "ZOEKLICHT_SMTP_FROM",
@@ -91,18 +96,18 @@ def test_every_variable_is_in_the_example():
 
 def test_every_setting_reaches_every_container_and_is_shown():
     """What one service is told and another is not, such as how long a display is leased, would break promises."""
-    given = set().union(*(COMPOSE["services"][name]["environment"] for name in SERVICES - {"web"}))
-    given |= COMPOSE["services"]["web"]["environment"].keys() & VOLUNTEERS_ONLY
+    given = set().union(*(COMPOSE["services"][name]["environment"] for name in SERVICES))
     names = {
         f"ZOEKLICHT_{name.upper()}" for name, one in Settings.model_fields.items() if not one.validation_alias
     }
     assert names - given == ELSEWHERE
     shared = COMPOSE["x-service"]["environment"]
-    assert names - ELSEWHERE - PAGING_ONLY - VOLUNTEERS_ONLY <= shared.keys()
+    assert names - ELSEWHERE - LISTENING - PAGING_ONLY - VOLUNTEERS_ONLY - WEB_ONLY <= shared.keys()
     assert all(COMPOSE["services"][name]["environment"].items() >= shared.items() for name in SERVICES)
     optional = {name for name, value in shared.items() if value == f"${{{name}:-}}"}
+    optional |= PAGING_ONLY | VOLUNTEERS_ONLY | WEB_ONLY
     example = (ROOT / "deploy/example.env").read_text()
-    assert {name for name in optional | PAGING_ONLY | VOLUNTEERS_ONLY if f"{name}=" not in example} == set()
+    assert {name for name in optional if f"{name}=" not in example} == set()
 
 
 def test_locks_carry_hashes_and_no_address():

@@ -7,7 +7,7 @@ import pytest
 from services.kernel.settings import SettingsError, load_settings
 
 GOOD = {
-    "DATABASE_URL": "postgresql://u:secret@h/zoeklicht",
+    "DATABASE_URL": "postgresql://u:hidden@h/zoeklicht",
     "KAFKA_BOOTSTRAP_SERVERS": "h:9092,h2:9092",
     "ZOEKLICHT_MASTER_KEY": base64.b64encode(b"k" * 32).decode(),
 }
@@ -24,10 +24,10 @@ def test_good_settings_load(monkeypatch):
     """The vault is beside the database unless said otherwise; hosts are split."""
     monkeypatch.setenv("ZOEKLICHT_PARTNER_HOSTS", "Screens.example:443, b.example:8443")
     settings = load_settings()
-    assert settings.vault_url == "postgresql://u:secret@h/vault"
+    assert settings.vault_url == "postgresql://u:hidden@h/vault"
     assert settings.partner_hosts == {"screens.example:443", "b.example:8443"}
     assert settings.master_key_bytes == b"k" * 32
-    assert "secret" not in repr(settings)
+    assert "hidden" not in repr(settings)
 
 
 @pytest.mark.parametrize(
