@@ -1,7 +1,9 @@
 """Every route says who may call it, and nobody is let in who has no business there."""
 
 import base64
+import os
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 import pytest
 from fastapi.routing import iter_route_contexts
@@ -156,3 +158,24 @@ async def test_a_liaison_reads_and_brings_consents(allowed):
     assert all(allowed[route] == {*STAFF, Role.MAGISTRATE_LIAISON} for route in CONSENTING)
     liaison = {route for route, roles in allowed.items() if Role.MAGISTRATE_LIAISON in (roles or ())}
     assert liaison == VIEWERS | READING | CONSENTING
+
+
+def table(allowed):
+    """Who may call what, for people: one row for each call, one column for each role."""
+    head = ["call", *Role, "anybody"]
+    rows = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+    for call, roles in sorted(allowed.items(), key=lambda one: (one[0].split()[1], one[0])):
+        marks = ["yes" if roles and role in roles else "" for role in Role]
+        cells = [f"`{call}`", *marks, "yes" if roles is None else ""]
+        rows.append("| " + " | ".join(cells) + " |")
+    return "\n".join(rows)
+
+
+async def test_the_table_for_people_says_what_the_routes_demand(allowed):
+    """docs/roles.md is what the code does; write it anew with WRITE_DOCS=1."""
+    page = Path(__file__).parents[2] / "docs" / "roles.md"
+    before, mark, _ = page.read_text(encoding="utf-8").partition("<!-- from the routes -->\n")
+    written = f"{before}{mark}{table(allowed)}\n"
+    if os.environ.get("WRITE_DOCS"):
+        page.write_text(written, encoding="utf-8")
+    assert page.read_text(encoding="utf-8") == written
