@@ -30,6 +30,7 @@ from services.kernel.site import api as site
 from services.kernel.vault import Vault
 from services.projections import api as projections
 from services.volunteers import api as volunteers
+from services.volunteers import pages as volunteer_pages
 from services.volunteers.desk import VolunteerDeps
 from services.web import pages
 from services.web.app import compose
@@ -73,6 +74,7 @@ async def _routers(
     signing_in = (
         [] if provider is None else [oidc.router(provider, settings.base_url, settings.master_key_bytes)]
     )
+    helpers = VolunteerDeps(await _pool(stack, main, "volunteers", size), vault, settings)
     return [
         *signing_in,
         site.router(shown),
@@ -86,7 +88,8 @@ async def _routers(
         projections.router(
             projections.ProjectionsDeps(await _pool(stack, main, "projections", size), settings)
         ),
-        volunteers.router(VolunteerDeps(await _pool(stack, main, "volunteers", size), vault, settings)),
+        volunteers.router(helpers),
+        volunteer_pages.router(helpers, shown),
     ]
 
 

@@ -8,7 +8,7 @@ from fastapi.responses import RedirectResponse, Response
 from services.kernel.auth import EVERYONE_INSIDE, Principal
 from services.kernel.site import Link, Site, visitor
 
-PACKAGES = ("services.web",)
+PACKAGES = ("services.web", "services.volunteers")
 """Who brings pages: each with `templates/`, `static/` and `words.toml`."""
 NAVIGATION = (Link("/operations", "operations", EVERYONE_INSIDE),)
 """The first entry is where one arrives."""

@@ -58,9 +58,10 @@ class Client:
         key: str = "",
         if_none_match: str = "",
         headers: dict[str, str] | None = None,
+        raw: bytes | None = None,
     ) -> Answer:
         path, _, query = path.partition("?")
-        sent = orjson.dumps(body) if body is not None else b""
+        sent = raw if raw is not None else orjson.dumps(body) if body is not None else b""
         sent_headers = [
             (b"content-type", b"application/json"),
             (b"content-length", str(len(sent)).encode()),

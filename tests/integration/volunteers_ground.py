@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 from contextlib import asynccontextmanager
+from urllib.parse import urlencode
 
 import orjson
 from dispatch_http import Client
@@ -18,8 +19,9 @@ from services.kernel.auth import Principal, Role, issue_token
 from services.kernel.http import harden
 from services.kernel.ids import new_id
 from services.kernel.postgres import in_transaction
+from services.kernel.site import Site
 from services.simulation.text_provider import TextProvider
-from services.volunteers import callouts, roster, views
+from services.volunteers import callouts, pages, roster, views
 from services.volunteers.api import router
 from services.volunteers.callouts import Work
 from services.volunteers.desk import Ask, VolunteerDeps
@@ -48,6 +50,8 @@ async def client_of(pool, vault, settings):
     app.state.auth_pool = pool
     app.state.master_key = settings.master_key_bytes
     app.include_router(routes)
+    shared = Site(("services.volunteers",))
+    app.include_router(pages.router(VolunteerDeps(pool, vault, settings), shared))
     tokens = {}
     async with pool.acquire() as connection:
         for role in (Role.ADMIN, Role.COORDINATOR, Role.OPERATOR, Role.VIEWER):
@@ -61,6 +65,15 @@ class SignedClient(Client):
     async def signed(self, path, body, provider, secret=""):
         headers = dataclasses.replace(provider, secret=secret or provider.secret).signed(orjson.dumps(body))
         return await self("POST", path, body, token="none", headers=headers)
+
+    async def press(self, path, cookie="", **form):
+        """A button of a page, in a browser with this cookie."""
+        headers = {"cookie": f"volunteer={cookie}"} if cookie else {}
+        return await self("POST", path, raw=urlencode(form).encode(), token="none", headers=headers)
+
+    async def look(self, path, language=""):
+        headers = {"accept-language": language} if language else {}
+        return await self("GET", path, token="none", headers=headers)
 
 
 def another(number, **more):

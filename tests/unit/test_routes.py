@@ -27,6 +27,8 @@ EVERYBODY = {
     "GET /.well-known/webhook-keys/{partner_id}",
     "GET /media/{name}",
     "POST /v1/volunteers/reports",
+    "GET /v/{token}",
+    "POST /v/{token}",
     "GET /pages/{page_id}",
     "POST /pages/{page_id}",
     "GET /login",

@@ -82,10 +82,11 @@ class Site:
         *,
         caller: Principal | None = None,
         status: int = 200,
+        language: str | None = None,
         **more: Any,
     ) -> HTMLResponse:
-        """A page in the reader's language; `more` is what its template needs."""
-        language = language_of(request)
+        """A page in the reader's language, or in `language`; `more` is what its template needs."""
+        language = language or language_of(request)
         words = self.words[language]
         cookie = sessions.cookie_of(request)
         html = self._environment.get_template(template).render(

@@ -1,0 +1,77 @@
+"""The page behind the link in a message: works without script, in four languages, on any telephone."""
+
+import secrets
+from typing import Any
+from urllib.parse import parse_qsl
+
+from fastapi import APIRouter, Request
+from fastapi.responses import RedirectResponse, Response
+
+from schemas.vocabulary import Language
+from services.kernel.problems import NotFoundError
+from services.kernel.site import LANGUAGES, Site
+from services.kernel.site.languages import COOKIE as LANGUAGE_COOKIE
+from services.volunteers import answers
+from services.volunteers.desk import VolunteerDeps
+
+DEVICE = "volunteer"
+"""The cookie by which a browser is known again that answered."""
+_YEAR_S = 365 * 86_400
+
+
+def router(deps: VolunteerDeps, site: Site) -> APIRouter:
+    """The routes of the page. Looking changes nothing: mail scanners and previews look too."""
+    routes = APIRouter(include_in_schema=False)
+
+    @routes.get("/v/{token}")
+    async def look(request: Request, token: str) -> Response:
+        return await _shown(deps, site, request, token)
+
+    @routes.post("/v/{token}")
+    async def press(request: Request, token: str) -> Response:
+        who = await answers.visit(deps, token)
+        if who is None:
+            return _invalid(site, request)
+        body = (await request.body()).decode("utf-8", "replace")
+        form = dict(parse_qsl(body, keep_blank_values=True, max_num_fields=10))
+        cookie = request.cookies.get(DEVICE) or secrets.token_urlsafe(16)
+        try:
+            await answers.answer(deps, who, form, cookie)
+        except answers.WrongTimeError:
+            return await _shown(deps, site, request, token, wrong_time=True)
+        except NotFoundError:
+            return _invalid(site, request)
+        # Loading the page again presses nothing.
+        answer = RedirectResponse(request.url.path, 303)
+        secure = deps.settings.base_url.startswith("https://")
+        answer.set_cookie(
+            DEVICE, cookie, max_age=_YEAR_S, path="/v/", httponly=True, secure=secure, samesite="strict"
+        )
+        return answer
+
+    return routes
+
+
+async def _shown(
+    deps: VolunteerDeps, site: Site, request: Request, token: str, *, wrong_time: bool = False
+) -> Response:
+    who = await answers.visit(deps, token)
+    try:
+        shown, language = await answers.page_for(deps, who) if who else (None, None)
+    except NotFoundError:
+        shown, language = None, None
+    if shown is None:
+        return _invalid(site, request)
+    shown["wrong_time"] = wrong_time
+    status = 422 if wrong_time else 200
+    return site.page(request, "answer.html", status=status, language=_chosen(request, language), page=shown)
+
+
+def _chosen(request: Request, own: Language | None) -> str | None:
+    """The language of the person, unless this reader chose another one."""
+    wanted: Any = request.query_params.get("lang") or request.cookies.get(LANGUAGE_COOKIE)
+    return None if wanted in LANGUAGES or own is None else own.value
+
+
+def _invalid(site: Site, request: Request) -> Response:
+    return site.page(request, "answer_invalid.html", status=403)

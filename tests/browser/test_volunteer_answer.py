@@ -1,0 +1,85 @@
+"""The page behind a volunteer's link in a real browser: on a small telephone, without script, in four languages."""
+
+import re
+
+import pytest
+from browser_ground import SMALL, overflows, screenshot, serious
+from volunteers_ground import another, ground_of
+
+from services.kernel.postgres import create_pool
+from services.kernel.site.languages import words_of
+from services.kernel.vault import Vault
+
+LANGUAGES = ("nl", "fr", "de", "en")
+
+
+@pytest.fixture
+async def asked(served):
+    """Somebody of each language was asked: the paths in their messages."""
+    keys = await create_pool(served.settings.vault_url, size=2)
+    try:
+        vault = Vault(keys, served.settings.master_key_bytes)
+        async with ground_of(served.pool, vault, served.settings) as ground:
+            people = [
+                another(
+                    n + 10 * len(await ground.pool.fetch("select 1 from volunteers.person")),
+                    languages=[language],
+                )
+                for n, language in enumerate(LANGUAGES)
+            ]
+            await ground.people(*people)
+            callout = await ground.call_out(await ground.case(), people=4, meeting_place="station, hall B")
+            await ground.work()
+            found = {
+                language: re.search(
+                    r"http://[^/]+(/v/\S+)", ground.provider.texts(one["channels"][0][4:])[-1]
+                )[1]
+                for language, one in zip(LANGUAGES, people, strict=True)
+            }
+            yield found, lambda: ground.replies(callout)
+    finally:
+        await keys.close()
+
+
+async def test_somebody_answers_on_an_old_telephone(visit, asked):
+    """Without script, 390 pixels wide: yes, then from a time on, then no; the page says each time what is noted."""
+    paths, replies = asked
+    page = await visit(paths["en"], role=None, viewport=SMALL, java_script_enabled=False)
+    assert await page.get_by_text("station, hall B").is_visible()
+    await page.get_by_role("button", name="Yes, I am coming").click()
+    await page.get_by_text("yes, I am coming", exact=True).wait_for()
+    await page.get_by_label("Yes, but later: from").fill("20:00")
+    # It presses the button beside the field, and not the first one of the page.
+    await page.keyboard.press("Enter")
+    await page.get_by_text(re.compile(r"yes, from \d\d\.\d\d\. 20:00")).wait_for()
+    await page.get_by_role("button", name="No, I cannot").click()
+    await page.get_by_text("no, I cannot", exact=True).wait_for()
+    await page.reload()
+    assert sorted(filter(None, (await replies()).values())) == ["no"]
+    [cookie] = [c for c in await page.context.cookies() if c["name"] == "volunteer"]
+    assert cookie["httpOnly"]
+    assert cookie["sameSite"] == "Strict"
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_the_page_is_readable_in_every_language(visit, asked, language):
+    """In the person's language on a telephone that speaks another one; axe finds nothing serious, nothing overflows."""
+    paths, _ = asked
+    other = "fr" if language != "fr" else "nl"
+    page = await visit(paths[language], role=None, language=other, viewport=SMALL)
+    assert await page.locator("html").get_attribute("lang") == language
+    words = words_of(("services.volunteers",))[language]
+    assert await page.get_by_role("heading", name=words["help_title"]).is_visible()
+    assert await page.get_by_role("button", name=words["help_yes"]).is_visible()
+    assert not await serious(page)
+    assert not await overflows(page)
+    await screenshot(page, f"volunteer-answer-{language}")
+
+
+async def test_a_link_that_is_not_ours_says_what_to_do(visit):
+    """A page of its own, in the reader's language, and nothing to press."""
+    page = await visit("/v/made-up", role=None, language="de", viewport=SMALL)
+    visit.complaints.clear()  # Chromium logs the 403
+    assert await page.get_by_role("heading", name="Dieser Link ist nicht oder nicht mehr gültig").is_visible()
+    assert await page.locator("main button").count() == 0
+    assert not await serious(page)
