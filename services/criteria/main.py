@@ -1,7 +1,6 @@
 """Criteria as a process: the stream processor, and the timers beside it."""
 
 import asyncio
-from contextlib import suppress
 
 from services.criteria.handlers import Assessor
 from services.criteria.rulebook import rulebook_of
@@ -10,13 +9,17 @@ from services.kernel.clock import SystemClock
 from services.kernel.service import Runtime, run_service
 from services.kernel.streaming import run_stream
 
+END_WITHIN_S = 5.0
+"""What is under way when a part fails, or the service is to stop, may take so long."""
+
 
 async def serve(runtime: Runtime) -> None:
     """Assesses until the service is to stop. The first part that fails ends the whole; the supervisor restarts it."""
     assessor = Assessor(runtime.pool, rulebook_of(runtime.settings), SystemClock())
     await assessor.begin()
+    stream = criteria_stream(runtime.settings, assessor, runtime.works.doing)
     parts = [
-        asyncio.create_task(run_stream(criteria_stream(runtime.settings, assessor), runtime)),
+        asyncio.create_task(run_stream(stream, runtime)),
         asyncio.create_task(run_timers(assessor, runtime)),
         asyncio.create_task(run_reports(assessor, runtime)),
     ]
@@ -26,9 +29,10 @@ async def serve(runtime: Runtime) -> None:
             part.result()
     finally:
         runtime.stop.set()
-        for part in parts:
-            with suppress(Exception):
-                await part
+        # One that hangs must not keep the process from ending.
+        _, hanging = await asyncio.wait(parts, timeout=END_WITHIN_S)
+        for part in hanging:
+            part.cancel()
 
 
 def main() -> int:

@@ -1,6 +1,7 @@
 """The Kafka adapter: batches of `case-events`, and the clock beside them."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 
 import faust
 import structlog
@@ -11,21 +12,23 @@ from services.kernel.postgres import AWAY
 from services.kernel.service import Runtime
 from services.kernel.settings import Settings
 from services.kernel.streaming import stream_app
+from services.kernel.watchdog import Doing
 
 POLL_S = 1.0
 
 log = structlog.get_logger()
 
 
-def criteria_stream(settings: Settings, assessor: Assessor) -> faust.App:
+def criteria_stream(settings: Settings, assessor: Assessor, doing: Doing = nullcontext) -> faust.App:
     """The stream processor; to be run by `run_stream`."""
-    return stream_app(settings, CONSUMER, CASE_EVENTS, assessor.apply)
+    return stream_app(settings, CONSUMER, CASE_EVENTS, assessor.apply, doing)
 
 
 async def run_timers(assessor: Assessor, runtime: Runtime, poll_s: float = POLL_S) -> None:
     """Fires timers until the service is to stop. A failing database is tried again at the next poll."""
     while not runtime.stop.is_set():
-        full = await _attempt(assessor.fire_timers) == TIMERS_AT_ONCE
+        with runtime.works.doing("the timers"):
+            full = await _attempt(assessor.fire_timers) == TIMERS_AT_ONCE
         if not full:
             await runtime.pause(poll_s)
 

@@ -19,6 +19,8 @@ from services.kernel.service import Runtime, run_service
 from services.kernel.vault import Vault
 
 EVERY_S = 60.0
+AUDIT_WITHIN_S = 900.0
+"""A large installation has much to look at."""
 _DEAD_MAN = "dead-man:url"
 
 log = structlog.get_logger()
@@ -31,7 +33,7 @@ async def serve(runtime: Runtime) -> None:
     try:
         publisher = Publisher(runtime.pool, Vault(keys, settings.master_key_bytes), settings)
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(Pager(runtime.pool, settings).run(runtime.stop))
+            tasks.create_task(Pager(runtime.pool, settings).run(runtime.stop, runtime.works.doing))
             tasks.create_task(keep_writing(runtime))
             tasks.create_task(_watch(runtime, publisher))
             tasks.create_task(_witness(runtime))
@@ -42,7 +44,8 @@ async def serve(runtime: Runtime) -> None:
 async def _watch(runtime: Runtime, publisher: Publisher) -> None:
     linger = timedelta(seconds=runtime.settings.standby_linger_s)
     while not runtime.stop.is_set():
-        findings = await audit(runtime.pool, linger)
+        with runtime.works.doing("the audit", AUDIT_WITHIN_S):
+            findings = await audit(runtime.pool, linger)
         runtime.progress = {"audited_at": datetime.now(UTC), "findings": counts(findings)}
         runtime.ready = True
         left = await heal(publisher, findings)

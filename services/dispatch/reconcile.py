@@ -102,4 +102,6 @@ async def reconcile_all(publisher: Publisher) -> bool:
 async def run_reconciling(runtime: Runtime, publisher: Publisher) -> None:
     """Reconciles until the service is to stop."""
     while not runtime.stop.is_set():
-        await runtime.pause(POLL_S if await reconcile_all(publisher) else AGAIN_S)
+        with runtime.works.doing("reconciling"):
+            done = await reconcile_all(publisher)
+        await runtime.pause(POLL_S if done else AGAIN_S)

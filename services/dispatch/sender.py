@@ -4,7 +4,8 @@ import asyncio
 import os
 import random
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
+from contextlib import nullcontext
 
 import structlog
 
@@ -23,6 +24,7 @@ from services.kernel.ids import new_id
 from services.kernel.postgres import AWAY, Pool
 from services.kernel.settings import Settings
 from services.kernel.vault import Vault, VaultError, context, derive, key_name, seal
+from services.kernel.watchdog import Doing
 
 IN_FLIGHT = 128
 FOR_WITHDRAWALS = 32
@@ -66,6 +68,7 @@ class Sender:
         self._chance = chance
         self._tasks: set[asyncio.Task[None]] = set()
         self._done = asyncio.Event()
+        self._doing: Doing = nullcontext
 
     @property
     def in_flight(self) -> int:
@@ -97,10 +100,14 @@ class Sender:
                 work = self.recorder.record(Result(one, _VAULT_AWAY, OURS_S))
             else:
                 work = self.deliver(one, (keys or {}).get(key_name("alert", one.alert_id)))
-            task = asyncio.create_task(work)
+            task = asyncio.create_task(self._watched(work))
             self._tasks.add(task)
             task.add_done_callback(self._finished)
         return len(claims)
+
+    async def _watched(self, work: Coroutine[None, None, None]) -> None:
+        with self._doing("a delivery"):
+            await work
 
     async def _try_step(self) -> int:
         try:
@@ -127,14 +134,21 @@ class Sender:
             )
             return None
 
-    async def run(self, stop: asyncio.Event, hint: asyncio.Event, poll_s: float = 0.5) -> None:
+    async def run(
+        self, stop: asyncio.Event, hint: asyncio.Event, poll_s: float = 0.5, doing: Doing = nullcontext
+    ) -> None:
         """Sends until asked to stop, then finishes what is in flight and has it recorded."""
+        self._doing = doing
         recording = asyncio.create_task(self.recorder.run())
         try:
             while not stop.is_set():
+                if recording.done():
+                    recording.result()  # raises what ended it: nothing would be written down any more
                 hint.clear()
                 self._done.clear()
-                if await self._try_step() == 0:
+                with doing("a claim"):
+                    claimed = await self._try_step()
+                if claimed == 0:
                     await _first_of(poll_s, hint, self._done, stop)
             if self._tasks:
                 await asyncio.wait(self._tasks, timeout=self._settings.delivery_timeout_s + MARGIN_S)

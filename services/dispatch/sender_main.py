@@ -38,11 +38,13 @@ async def serve(runtime: Runtime) -> None:
         every = min(RENEW_POLL_S, settings.renew_every_s / 2)
         url = settings.database_url.get_secret_value()
         async with Hints(url, (LANE_CHANNEL, PING_CHANNEL)) as hints, asyncio.TaskGroup() as tasks:
-            tasks.create_task(sender.run(runtime.stop, hints.of(LANE_CHANNEL)))
+            tasks.create_task(sender.run(runtime.stop, hints.of(LANE_CHANNEL), doing=runtime.works.doing))
             tasks.create_task(_ping(runtime, pings, hints.of(PING_CHANNEL)))
-            tasks.create_task(_every(runtime, every, renewals.step))
-            tasks.create_task(_every(runtime, SWEEP_S, lambda: _tidy(runtime, sender)))
-            tasks.create_task(_every(runtime, LATE_S, lambda: page_late_withdrawals(runtime.pool)))
+            tasks.create_task(_every(runtime, "renewals", every, renewals.step))
+            tasks.create_task(_every(runtime, "a sweep", SWEEP_S, lambda: _tidy(runtime, sender)))
+            tasks.create_task(
+                _every(runtime, "late withdrawals", LATE_S, lambda: page_late_withdrawals(runtime.pool))
+            )
             runtime.ready = True
     finally:
         await keys.close()
@@ -58,16 +60,21 @@ async def _ping(runtime: Runtime, pings: Pings, hint: asyncio.Event) -> None:
         hint.clear()
         await pings.step()
 
-    await _every(runtime, PING_POLL_S, work, hint)
+    await _every(runtime, "handshakes", PING_POLL_S, work, hint)
 
 
 async def _every(
-    runtime: Runtime, seconds: float, work: Callable[[], Awaitable[object]], hint: asyncio.Event | None = None
+    runtime: Runtime,
+    what: str,
+    seconds: float,
+    work: Callable[[], Awaitable[object]],
+    hint: asyncio.Event | None = None,
 ) -> None:
     """Does it again and again; a database that is away for a while ends nothing."""
     while not runtime.stop.is_set():
         try:
-            await work()
+            with runtime.works.doing(what):
+                await work()
         except AWAY as error:
             log.warning("will be tried again", error_class=type(error).__name__)
         await _pause(runtime, seconds, hint)

@@ -197,5 +197,6 @@ async def run_timer(runtime: Runtime, publisher: Publisher) -> None:
     """Looks every second, until the service is to stop. The database's clock decides."""
     linger = timedelta(seconds=runtime.settings.standby_linger_s)
     while not runtime.stop.is_set():
-        await withdraw_calm(publisher, linger)
+        with runtime.works.doing("the standbys"):
+            await withdraw_calm(publisher, linger)
         await runtime.pause(POLL_S)

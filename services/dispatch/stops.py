@@ -85,7 +85,8 @@ async def run_stops(runtime: Runtime, publisher: Publisher) -> None:
         await connection.add_listener(STOP_CHANNEL, lambda *_: hint.set())
         while not runtime.stop.is_set():
             hint.clear()
-            await darken(publisher, within)
+            with runtime.works.doing("going dark"):
+                await darken(publisher, within)
             within = RECENT
             with suppress(TimeoutError):
                 await asyncio.wait_for(hint.wait(), POLL_S)

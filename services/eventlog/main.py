@@ -23,13 +23,15 @@ async def _main(runtime: Runtime) -> None:
             await runtime.pause(STANDBY_S)
             if runtime.stop.is_set():
                 return
-        await sender.start()
-        await relay.begin(await topic_identity(settings, TOPICS))
+        with runtime.works.doing("the beginning"):
+            await sender.start()
+            await relay.begin(await topic_identity(settings, TOPICS))
         runtime.ready = True
-        await relay.run(runtime.stop)
+        await relay.run(runtime.stop, runtime.works.doing)
     finally:
-        await sender.stop()
-        await connection.close()
+        with runtime.works.doing("the end"):
+            await sender.stop()
+            await connection.close()
 
 
 def main() -> int:

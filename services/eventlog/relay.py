@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -16,6 +17,7 @@ from services.eventlog.wire import headers
 from services.kernel.postgres import Connection, queries
 from services.kernel.settings import Settings
 from services.kernel.topic_identity import TopicIdentity
+from services.kernel.watchdog import Doing
 
 BATCH = 500
 POLL_S = 0.5
@@ -128,12 +130,13 @@ class Relay:
         await self._connection.add_listener(CHANNEL, self._told)
         log.info("relay begins", same_cluster=same, position=self._at.position)
 
-    async def run(self, stop: asyncio.Event) -> None:
+    async def run(self, stop: asyncio.Event, doing: Doing = nullcontext) -> None:
         """Sends until asked to stop. NOTIFY is a hint, polling the guarantee."""
         look_s = FIRST_LOOK_S
         while not stop.is_set():
             self._hint.clear()
-            sent = await self.step()
+            with doing("a batch"):
+                sent = await self.step()
             if sent == BATCH:
                 continue
             if await self._connection.fetchval(_SQL["unreadable"], *self._at.columns, CASE_EVENTS):

@@ -136,7 +136,8 @@ async def _main(runtime: Runtime) -> None:
         deps = IntakeDeps(runtime.pool, Vault(keys, settings.master_key_bytes), settings, policy)
         forget_at = 0.0
         while not runtime.stop.is_set():
-            done = await run_due(deps)
+            with runtime.works.doing("the timers"):
+                done = await run_due(deps)
             if asyncio.get_running_loop().time() >= forget_at and not await forget_old(deps.pool):
                 forget_at = asyncio.get_running_loop().time() + FORGET_EVERY_S
             runtime.ready = True

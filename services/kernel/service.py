@@ -16,13 +16,15 @@ import structlog
 
 from services.kernel.errors import ZoeklichtError
 from services.kernel.logging import configure_logging
-from services.kernel.postgres import Pool, create_pool
+from services.kernel.postgres import Pool, connect, create_pool
 from services.kernel.settings import Settings, load_settings
-from services.kernel.watchdog import Deadline, LoopWatch
+from services.kernel.watchdog import Deadline, LoopWatch, WorkWatch
 
 BEAT_S = 1.0
 BEAT_WITHIN_S = 5.0
 """A heartbeat on a connection that does not answer is given up, and written on another one."""
+BEAT_STUCK_S = 30.0
+"""Without any heartbeat for so long, while the database answers on another way, the pool is what is broken."""
 END_WITHIN_S = 20.0
 """Tasks and threads of libraries may ignore the wish to end; after this time nobody asks them any more."""
 STALE = timedelta(seconds=10)
@@ -34,7 +36,7 @@ log = structlog.get_logger()
 class Runtime:
     """What a service is given: settings, its own pool, and the event that asks it to stop.
 
-    `ready` and `progress` go into the heartbeat; a service sets them as it gets on.
+    `ready` and `progress` go into the heartbeat; a service sets them as it gets on. `works` is told of each piece of work.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Runtime:
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     ready: bool = False
     progress: dict[str, Any] = field(default_factory=dict)
+    works: WorkWatch = field(default_factory=WorkWatch)
 
     async def pause(self, seconds: float) -> None:
         """Waits, but not beyond the wish to stop."""
@@ -77,7 +80,10 @@ async def _run(name: str, settings: Settings, main: Main, end: Deadline) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, runtime.stop.set)
     beat = asyncio.create_task(_beat(runtime))
-    watch = asyncio.create_task(LoopWatch().run())
+    watches = [
+        asyncio.create_task(LoopWatch().run()),
+        asyncio.create_task(runtime.works.run(lambda: _answers(runtime))),
+    ]
     log.info("started")
     try:
         await main(runtime)
@@ -86,7 +92,8 @@ async def _run(name: str, settings: Settings, main: Main, end: Deadline) -> int:
         return 1
     finally:
         end.start()
-        watch.cancel()
+        for watch in watches:
+            watch.cancel()
         beat.cancel()
         with suppress(asyncio.CancelledError, Exception):
             await beat
@@ -100,21 +107,8 @@ async def _beat(runtime: Runtime) -> None:
     instance = f"{socket.gethostname()}:{os.getpid()}"
     try:
         while True:
-            try:
-                # The time is also that of giving it back: a pool waits for the end of a cancelled query.
-                async with runtime.pool.acquire(timeout=BEAT_WITHIN_S) as connection:
-                    await connection.execute(
-                        "insert into kernel.heartbeat (service, instance, ready, progress) values ($1, $2, $3, $4)"
-                        " on conflict (service, instance) do update set beat_at = clock_timestamp(),"
-                        " ready = excluded.ready, progress = excluded.progress",
-                        runtime.name,
-                        instance,
-                        runtime.ready,
-                        orjson.dumps(runtime.progress, default=str).decode(),
-                        timeout=BEAT_WITHIN_S,
-                    )
-            except Exception as error:  # whatever a driver raises: a process without it is dead to all others
-                log.warning("no heartbeat; trying again", error_class=type(error).__name__)
+            with runtime.works.doing("a heartbeat", BEAT_STUCK_S):
+                await _beat_once(runtime, instance)
             await asyncio.sleep(BEAT_S)
     finally:
         with suppress(Exception):
@@ -124,6 +118,44 @@ async def _beat(runtime: Runtime) -> None:
                 instance,
                 timedelta(minutes=5),
             )
+
+
+async def _beat_once(runtime: Runtime, instance: str) -> None:
+    while True:
+        try:
+            # The time is also that of giving it back: a pool waits for the end of a cancelled query.
+            async with runtime.pool.acquire(timeout=BEAT_WITHIN_S) as connection:
+                await connection.execute(
+                    "insert into kernel.heartbeat (service, instance, ready, progress) values ($1, $2, $3, $4)"
+                    " on conflict (service, instance) do update set beat_at = clock_timestamp(),"
+                    " ready = excluded.ready, progress = excluded.progress",
+                    runtime.name,
+                    instance,
+                    runtime.ready,
+                    orjson.dumps(runtime.progress, default=str).decode(),
+                    timeout=BEAT_WITHIN_S,
+                )
+        except Exception as error:  # whatever a driver raises: a process without it is dead to all others
+            log.warning("no heartbeat; trying again", error_class=type(error).__name__)
+            await asyncio.sleep(BEAT_S)
+        else:
+            return
+
+
+async def _answers(runtime: Runtime) -> bool:
+    """Whether the database answers on a connection of its own, whatever became of the pool."""
+    url = runtime.settings.database_url.get_secret_value()
+    try:
+        async with asyncio.timeout(BEAT_WITHIN_S):
+            connection = await connect(url, application=f"zoeklicht-{runtime.name}")
+            try:
+                await connection.execute("select 1")
+            finally:
+                connection.terminate()
+    except Exception as error:  # it asks again
+        log.warning("no answer", error_class=type(error).__name__)
+        return False
+    return True
 
 
 async def alive_here(pool: Pool) -> bool:

@@ -10,7 +10,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +24,14 @@ from services.kernel.kafka import MAX_MESSAGE_BYTES
 from services.kernel.messages import Message
 from services.kernel.service import Runtime
 from services.kernel.settings import Settings
-from services.kernel.watchdog import Deadline
+from services.kernel.watchdog import Deadline, Doing
 
 MAX_BATCH = 200
 _START_WITHIN_S = 60.0
 _STOP_WITHIN_S = 10.0
 _AGAIN_S = 1.0
 _KNOCK_S = 5.0
+_LOOK_S = 0.2
 
 log = structlog.get_logger()
 
@@ -98,7 +99,9 @@ def raw_topic(app: faust.App, name: str) -> Any:
     return app.topic(name, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
 
 
-def stream_app(settings: Settings, group: str, topic: str, apply: Apply) -> faust.App:
+def stream_app(
+    settings: Settings, group: str, topic: str, apply: Apply, doing: Doing = nullcontext
+) -> faust.App:
     """A Faust app whose only agent hands batches of `topic` to `apply` and acknowledges what `apply` committed."""
     app = safe_app(settings, group)
     source = raw_topic(app, settings.topic(topic))
@@ -106,7 +109,8 @@ def stream_app(settings: Settings, group: str, topic: str, apply: Apply) -> faus
     @app.agent(source, concurrency=1, supervisor_strategy=CrashingSupervisor)
     async def work(stream: Any) -> None:
         async for events in _batches(stream.noack().events()):
-            await apply([_message(event.message) for event in events])
+            with doing("a batch"):
+                await apply([_message(event.message) for event in events])
             for event in events:
                 await stream.ack(event)
 
@@ -158,7 +162,7 @@ async def run_stream(app: faust.App, runtime: Runtime) -> None:
     crash = asyncio.create_task(app._crashed.wait())  # noqa: SLF001 - mode has no public way to wait for it
     end = asyncio.create_task(app._stopped.wait())  # noqa: SLF001
     try:
-        await asyncio.wait({stop, crash, end}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({watch, stop, crash, end}, return_when=asyncio.FIRST_COMPLETED)
         if not runtime.stop.is_set():
             raise StreamingError(
                 "the stream processor ended; it is started again and goes on"
@@ -177,7 +181,8 @@ async def follow(runtime: Runtime, group: str, topic: str, apply: Apply) -> None
     while not runtime.stop.is_set():
         try:
             await _knock(runtime.settings)
-            await run_stream(stream_app(runtime.settings, group, topic, apply), runtime)
+            app = stream_app(runtime.settings, group, topic, apply, runtime.works.doing)
+            await run_stream(app, runtime)
         except (StreamingError, KafkaError, OSError) as error:
             runtime.ready = False
             log.warning("kafka is away; trying again", error_class=type(error).__name__)
@@ -197,6 +202,11 @@ async def _knock(settings: Settings) -> None:
 
 async def _watch_assignment(app: faust.App, runtime: Runtime) -> None:
     while True:
-        runtime.ready = not app.rebalancing and bool(app.consumer.assignment())
-        runtime.progress = {**runtime.progress, "partitions": len(app.consumer.assignment())}
-        await asyncio.sleep(0.2)
+        with runtime.works.doing("a rebalance"):
+            while app.rebalancing:
+                runtime.ready = False
+                await asyncio.sleep(_LOOK_S)
+        partitions = len(app.consumer.assignment())
+        runtime.ready = partitions > 0
+        runtime.progress = {**runtime.progress, "partitions": partitions}
+        await asyncio.sleep(_LOOK_S)

@@ -8,7 +8,9 @@ import asyncio
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
@@ -17,6 +19,11 @@ STUCK = 70
 LOOK_S = 5.0
 LOOKS = 12
 """Looks in a row without a turn of the event loop after which the process is stuck: a minute."""
+WORK_WITHIN_S = 300.0
+"""Longer than any single piece of work takes: each query and each request has a shorter limit of its own."""
+
+Doing = Callable[[str], AbstractContextManager[object]]
+"""Says what is being worked on until the block is left; `nullcontext` when nobody watches."""
 
 
 def _end(reason: str) -> None:
@@ -82,3 +89,58 @@ class LoopWatch:
             if still >= self._looks:
                 self._end(f"the event loop did not turn for {self._look_s * self._looks:g} s")
                 return
+
+
+@dataclass(slots=True)
+class _Work:
+    what: str
+    within_s: float
+    looks: int = 0
+
+
+class WorkWatch:
+    """Ends the process when a piece of its work does not end although the database answers.
+
+    The last net: nothing should come to this. Work that cannot get on because the database is away is left alone, and
+    begins anew once it is back; so is a process that was suspended, since looks are counted and times not compared.
+    """
+
+    def __init__(self, look_s: float = LOOK_S, looks: int = LOOKS, end: Callable[[str], None] = _end) -> None:
+        self._look_s = look_s
+        self._looks = looks
+        self._end = end
+        self._works: dict[int, _Work] = {}
+        self._answers = 0
+
+    @contextmanager
+    def doing(self, what: str, within_s: float = WORK_WITHIN_S) -> Iterator[None]:
+        """From now on until the block is left this is being worked on, for `within_s` at most."""
+        work = _Work(what, within_s)
+        self._works[id(work)] = work
+        try:
+            yield
+        finally:
+            del self._works[id(work)]
+
+    async def run(self, answers: Callable[[], Awaitable[bool]]) -> None:
+        """Looks until cancelled. `answers` tells whether the database does; it is asked when something seems stuck."""
+        while True:
+            await asyncio.sleep(self._look_s)
+            await self._look(answers)
+
+    async def _look(self, answers: Callable[[], Awaitable[bool]]) -> None:
+        late = None
+        for work in self._works.values():
+            work.looks += 1
+            if work.looks * self._look_s >= work.within_s:
+                late = late or work
+        if late is None:
+            self._answers = 0
+        elif not await answers():
+            self._answers = 0
+            for work in self._works.values():
+                work.looks = 0
+        elif (answered := self._answers + 1) < self._looks:
+            self._answers = answered
+        else:
+            self._end(f"{late.what} did not end, while the database answered")

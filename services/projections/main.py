@@ -125,7 +125,8 @@ async def run_all(runtime: Runtime, projections: Sequence[Projection] = PROJECTI
     try:
         async with asyncio.TaskGroup() as group:
             while not runtime.stop.is_set():
-                await crew.look(group)
+                with runtime.works.doing("looking for versions"):
+                    await crew.look(group)
                 await runtime.pause(LOOK_S)
     except ExceptionGroup as errors:
         raise errors.exceptions[0] from errors  # the first one says why the process ends

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit, urlunsplit
 import pytest
 
 from services.kernel.postgres import create_pool
+from services.kernel.watchdog import STUCK
 from services.web import watch
 from services.web.watch import Watch
 
@@ -19,6 +20,15 @@ async def main(runtime):
     runtime.ready = True
     await runtime.stop.wait()
 service.BEAT_S = service.BEAT_WITHIN_S = 0.2
+raise SystemExit(service.run_service("intake", main))
+"""
+STUCK_WORK = """
+import asyncio
+from services.kernel import service, watchdog
+async def main(runtime):
+    with runtime.works.doing("a claim", 0.2):
+        await asyncio.Event().wait()
+watchdog.WorkWatch.__init__.__defaults__ = (0.1, 3, watchdog._end)
 raise SystemExit(service.run_service("intake", main))
 """
 
@@ -140,3 +150,11 @@ async def test_the_edge_looks_again_when_a_connection_falls_silent(settings, way
     finally:
         looking.cancel()
         pool.terminate()
+
+
+async def test_a_service_whose_work_hangs_ends_itself(settings, way):
+    """A process that does nothing is worse than a dead one: the supervisor starts only the latter again."""
+    async with running(STUCK_WORK, settings, way) as process:
+        said, _ = await asyncio.wait_for(process.communicate(), 60)
+    assert process.returncode == STUCK
+    assert b"a claim did not end, while the database answered" in said

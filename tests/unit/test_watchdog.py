@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from services.kernel.watchdog import STUCK, Deadline, LoopWatch
+from services.kernel.watchdog import STUCK, Deadline, LoopWatch, WorkWatch
 
 HELD = """
 import threading
@@ -81,3 +81,53 @@ async def test_a_loop_that_turns_is_left_alone():
     await asyncio.sleep(0.4)
     watch.cancel()
     assert ends == []
+
+
+class Net:
+    """A WorkWatch whose looks are made by hand, one second each; the database answers as `answering` says."""
+
+    def __init__(self):
+        self.ends = []
+        self.answering = True
+        self.works = WorkWatch(1.0, 3, self.ends.append)
+
+    async def answers(self):
+        return self.answering
+
+    async def look(self, times):
+        for _ in range(times):
+            await self.works._look(self.answers)
+
+
+async def test_work_that_does_not_end_though_the_database_answers_ends_the_process():
+    """After its time, and after the database has answered for as many looks as it takes to be sure."""
+    net = Net()
+    with net.works.doing("a claim", 5), net.works.doing("the audit", 900):
+        await net.look(6)
+        assert net.ends == []
+        await net.look(1)
+    assert net.ends == ["a claim did not end, while the database answered"]
+
+
+async def test_work_that_waits_for_a_database_begins_anew_when_it_is_back():
+    """An outage of any length ends nothing; what hangs beyond it does."""
+    net = Net()
+    with net.works.doing("a claim", 5):
+        net.answering = False
+        await net.look(100)
+        net.answering = True
+        await net.look(6)
+        assert net.ends == []
+        await net.look(1)
+        assert len(net.ends) == 1
+
+
+async def test_work_that_ends_is_forgotten_and_looks_begin_anew():
+    """However often the same is done, each time has its own time, with an error too."""
+    net = Net()
+    for _ in range(10):
+        with pytest.raises(ValueError, match="of its own"), net.works.doing("a claim", 5):
+            await net.look(6)
+            raise ValueError("of its own")
+        await net.look(1)
+    assert net.ends == []

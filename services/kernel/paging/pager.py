@@ -3,7 +3,7 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -21,6 +21,7 @@ from services.kernel.paging.wording import Item, message
 from services.kernel.postgres import AWAY, Connection, Pool, in_transaction, queries
 from services.kernel.settings import Settings
 from services.kernel.vault import VaultError
+from services.kernel.watchdog import Doing
 
 LEASE = timedelta(minutes=3)
 """Longer than all channels of a person may take: each has 15 s, and there are at most 8."""
@@ -42,11 +43,12 @@ class Pager:
         self._tasks: set[asyncio.Task[None]] = set()
         self._unheard: set[int] = set()
 
-    async def run(self, stop: asyncio.Event) -> None:
+    async def run(self, stop: asyncio.Event, doing: Doing = nullcontext) -> None:
         """Works until asked to stop; what is on its way then has its lease to be sent again by the next pager."""
         try:
             while not stop.is_set():
-                await self._try_step()
+                with doing("paging"):
+                    await self._try_step()
                 with suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), POLL_S)
         finally:
