@@ -44,20 +44,29 @@ async def serve(runtime: Runtime) -> None:
             asyncio.TaskGroup() as tasks,
         ):
             sender = Sender(deps, gateways)
-            tasks.create_task(sender.run(runtime.stop, hints.of(LANE_CHANNEL)))
-            tasks.create_task(_again(runtime, lambda: ask_more(deps), hints.of(CALLED_CHANNEL)))
-            tasks.create_task(_again(runtime, lambda: end_with_cases(deps, ENDS_OF), hints.of(STOP_CHANNEL)))
+            tasks.create_task(sender.run(runtime.stop, hints.of(LANE_CHANNEL), doing=runtime.works.doing))
+            tasks.create_task(
+                _again(runtime, "asking more", lambda: ask_more(deps), hints.of(CALLED_CHANNEL))
+            )
+            tasks.create_task(
+                _again(
+                    runtime, "ends of cases", lambda: end_with_cases(deps, ENDS_OF), hints.of(STOP_CHANNEL)
+                )
+            )
             tasks.create_task(follow(runtime, CONSUMER, CASE_EVENTS, Follower(deps).apply))
     finally:
         await keys.close()
 
 
-async def _again(runtime: Runtime, work: Callable[[], Awaitable[object]], hint: asyncio.Event) -> None:
+async def _again(
+    runtime: Runtime, what: str, work: Callable[[], Awaitable[object]], hint: asyncio.Event
+) -> None:
     """Every second, and at once when somebody knocks; a database that is away for a while ends nothing."""
     while not runtime.stop.is_set():
         hint.clear()
         try:
-            await work()
+            with runtime.works.doing(what):
+                await work()
         except AWAY as error:
             log.warning("will be tried again", error_class=type(error).__name__)
         waiting = [asyncio.ensure_future(runtime.pause(POLL_S)), asyncio.ensure_future(hint.wait())]

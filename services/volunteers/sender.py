@@ -8,6 +8,7 @@ import asyncio
 import os
 import socket
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,6 +22,7 @@ from services.eventlog.store import stopped
 from services.kernel.ids import new_id
 from services.kernel.postgres import AWAY, Pool, in_transaction, queries
 from services.kernel.vault import VaultError, context, key_name, unseal
+from services.kernel.watchdog import Doing
 from services.volunteers import callouts, links
 from services.volunteers.desk import VolunteerDeps
 from services.volunteers.domain.people import kind_of
@@ -66,14 +68,20 @@ class Sender:
         """The pool of the service."""
         return self._deps.pool
 
-    async def run(self, stop: asyncio.Event, hint: asyncio.Event, poll_s: float = 0.5) -> None:
+    async def run(
+        self, stop: asyncio.Event, hint: asyncio.Event, poll_s: float = 0.5, doing: Doing = nullcontext
+    ) -> None:
         """Sends until asked to stop, then finishes what is on its way and has it recorded."""
         recording = asyncio.create_task(self.recorder.run())
         try:
             while not stop.is_set():
+                if recording.done():
+                    recording.result()  # raises what ended it: nothing would be written down any more
                 hint.clear()
                 self._done.clear()
-                if await self._try_step() == 0:
+                with doing("a claim"):
+                    claimed = await self._try_step()
+                if claimed == 0:
                     await _first_of(poll_s, hint, self._done, stop)
             if self._tasks:
                 await asyncio.wait(self._tasks, timeout=self._deps.settings.delivery_timeout_s)

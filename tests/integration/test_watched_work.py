@@ -18,6 +18,7 @@ from services.kernel.paging.pager import Pager
 from services.kernel.service import Runtime
 from services.kernel.watchdog import WorkWatch
 from services.projections import main as projections
+from services.volunteers import main as volunteers
 
 
 class Hasty(WorkWatch):
@@ -72,6 +73,9 @@ def name(one):
         (dispatch.serve, (reconcile, "reconcile_all"), "reconciling"),
         (auditor_main.serve, (auditor_main, "audit"), "the audit"),
         (auditor_main.serve, (Pager, "step"), "paging"),
+        (volunteers.serve, (volunteers.Sender, "step"), "a claim"),
+        (volunteers.serve, (volunteers, "ask_more"), "asking more"),
+        (volunteers.serve, (volunteers, "end_with_cases"), "ends of cases"),
         (projections.run_all, (projections.Crew, "look"), "looking for versions"),
     ],
     ids=name,
