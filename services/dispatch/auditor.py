@@ -75,7 +75,7 @@ async def audit(pool: Pool, linger: timedelta, window: int | None = WINDOW) -> l
             ("forgotten", "audit_forgotten", (OVERDUE,)),
             ("overtaken", "audit_overtaken", ()),
             ("lease", "audit_leases", (LEASE_LONG_PAST,)),
-            ("order", "audit_order", (touched,)),
+            ("order", "audit_order", (touched, OVERDUE)),
             ("withdrawal_missing", "audit_lanes", (touched,)),
             ("head", "audit_revisions", ()),
             ("released", "audit_released", (after, SETTLED)),

@@ -1,4 +1,4 @@
-"""What the auditor heals by itself: a withdrawal that is missing, since dark must not wait for a person."""
+"""What the auditor heals by itself, since it must not wait for a person: what is dark nowhere, or was overtaken."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -9,18 +9,19 @@ from schemas.events import AssessmentChanged, CampaignEnded
 from schemas.vocabulary import Mode
 from services.dispatch.auditor import Finding
 from services.dispatch.campaigns import withdraw
-from services.dispatch.publish import Publisher, alert_of
+from services.dispatch.publish import LANE_CHANNEL, Publisher, alert_of
 from services.eventlog.store import Cause
-from services.kernel.postgres import queries
+from services.kernel.postgres import Connection, Pool, in_transaction, queries
 
-HEALED = frozenset({"ended", "stopped", "standby_left", "withdrawal_missing"})
+HEALED = frozenset({"ended", "stopped", "standby_left", "withdrawal_missing", "order"})
 
 _SQL = queries("services.dispatch")
+_LANES = queries("services.dispatch", "sender.sql")
 log = structlog.get_logger()
 
 
 async def heal(publisher: Publisher, findings: Sequence[Finding]) -> list[Finding]:
-    """Publishes the withdrawals that are missing; returns the findings that are left for a person."""
+    """Publishes the withdrawals that are missing, sends the newest again; returns what is left for a person."""
     left = []
     for finding in findings:
         try:
@@ -40,6 +41,8 @@ async def heal(publisher: Publisher, findings: Sequence[Finding]) -> list[Findin
 async def _heal(publisher: Publisher, finding: Finding) -> bool:
     if finding.rule not in HEALED or finding.alert_id is None:
         return False
+    if finding.rule == "order" and finding.recipient_id is not None:
+        return await _reassert(publisher.pool, finding.recipient_id, finding.alert_id)
     if finding.recipient_id is not None:
         return await publisher.withdraw_from(finding.alert_id, finding.recipient_id)
     if finding.event_id is None:
@@ -48,6 +51,18 @@ async def _heal(publisher: Publisher, finding: Finding) -> bool:
     # Somebody else may have been faster; what is lit still is not healed, whatever was published.
     now = await publisher.pool.fetchrow(_SQL["alert"], finding.alert_id)
     return bool(now["withdrawn"])
+
+
+async def _reassert(pool: Pool, recipient_id: UUID, alert_id: UUID) -> bool:
+    """False when the newest is on its way again already, and does not arrive, or cannot be sent any more."""
+
+    async def work(connection: Connection) -> bool:
+        again = await connection.fetchval(_LANES["reassert"], recipient_id, alert_id)
+        if again:
+            await connection.execute(f"notify {LANE_CHANNEL}")
+        return bool(again)
+
+    return await in_transaction(pool, work)
 
 
 async def _withdraw(publisher: Publisher, alert_id: UUID, event_id: UUID) -> None:

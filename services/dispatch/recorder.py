@@ -33,7 +33,11 @@ BATCH = 64
 GATHER_S = 0.002
 TAKEN_ON = timedelta(hours=1)
 """What is tried for ever pages nobody again so soon after somebody said to look after it."""
+TRIES = 1200
+"""While the database is away: for ten minutes."""
 _AGAIN_S = 0.5
+_DONE = (Fate.DELIVERED, Fate.SUPERSEDED, Fate.HELD, Fate.EXPIRED)
+"""Nothing of it is to be tried again."""
 _ACTOR = "sender"
 _CAUSES_KEPT = 10_000
 _LOST = (
@@ -118,14 +122,16 @@ class Recorder:
             _settle(batch, None)
 
     async def _write(self, results: Sequence[Result]) -> None:
-        until = asyncio.get_running_loop().time() + self._lease.total_seconds()
-        while True:
+        # Tries are counted, not time: a sender that was stopped must not forget what arrived late when it goes on.
+        for tries_left in range(TRIES, 0, -1):
             try:
-                return await in_transaction(self._pool, lambda connection: self.write(connection, results))
+                await in_transaction(self._pool, lambda connection: self.write(connection, results))
             except _LOST:
-                if asyncio.get_running_loop().time() > until:
+                if tries_left == 1:
                     raise
                 await asyncio.sleep(_AGAIN_S)
+            else:
+                return
 
     async def write(self, connection: Connection, results: Sequence[Result]) -> None:
         """Writes results in the caller's transaction, which has written nothing yet."""
@@ -143,10 +149,7 @@ class Recorder:
         changed = await self._end_deliveries(connection, valid)
         await self._release(connection, valid)
         if late:
-            await connection.execute(
-                _SQL["late"],
-                *_columns([(*r.lane, r.claim.revision) for r in late if not r.claim.withdrawal], 3),
-            )
+            await connection.execute(_SQL["late"], *_columns([(*r.lane, r.claim.revision) for r in late], 3))
         await mind(connection, [(r.claim, r.outcome) for r in valid])
         await self._tell(connection, changed, valid)
         await _page(connection, valid, changed)
@@ -165,10 +168,10 @@ class Recorder:
             (
                 *r.lane,
                 r.claim.revision,
-                r.claim.withdrawal and r.outcome.fate is Fate.DELIVERED,
+                r.outcome.fate is Fate.DELIVERED,
                 r.wait_s,
                 r.outcome.fate is Fate.RETRY,
-                r.outcome.fate in (Fate.DELIVERED, Fate.SUPERSEDED),
+                r.outcome.fate in _DONE,
                 r.claim.attempt_id,
             )
             for r in valid

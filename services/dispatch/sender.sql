@@ -55,35 +55,40 @@ select a.*, t.kind, t.case_id, t.mode, r.audience from after a join before b usi
 join dispatch.alert t using (alert_id) join dispatch.recipient r using (recipient_id)
 where a.state <> b.state
 
--- release: gives the lanes back, due for what is pending; an accepted withdrawal comes again once no older attempt
--- that may still arrive is left
+-- release: gives the lanes back, due for what is pending. What was accepted comes again where something older may
+-- arrive after it: a lease after the end of an attempt that may have arrived ($10: their error classes); and after one,
+-- two and four leases while nobody says how an older attempt ended, since its sender may be stopped, or dead
 with own as materialized (
-    select x.*, t.started_at from unnest($1::uuid[], $2::uuid[], $3::int[], $4::boolean[], $5::float8[], $6::boolean[],
-        $7::boolean[], $8::bigint[])
-        as x(recipient_id, alert_id, revision, dark, wait_s, failed, done, attempt_id)
+    select x.*, t.started_at, t.delivery_id from unnest($1::uuid[], $2::uuid[], $3::int[], $4::boolean[], $5::float8[],
+        $6::boolean[], $7::boolean[], $8::bigint[])
+        as x(recipient_id, alert_id, revision, accepted, wait_s, failed, done, attempt_id)
     join dispatch.attempt t using (attempt_id)
 ), next as materialized (
-    select o.recipient_id, o.alert_id, o.revision, o.wait_s, o.failed, o.done, o.started_at,
-           p.revision as pending, p.content as pending_content, v.expires_at,
-           case when o.dark then
-               (select max(t.started_at) + $9::interval from dispatch.delivery d
-                join dispatch.attempt t using (delivery_id)
+    select o.*, p.revision as pending, p.content as pending_content, v.expires_at, h.content as newest_content,
+           case when o.accepted and p.revision is null then
+               (select max(case when t.ended_at is not null then t.ended_at + $9::interval
+                                when o.started_at - f.first < 4 * $9
+                                then o.started_at + greatest($9, o.started_at - f.first) end)
+                from dispatch.delivery d join dispatch.attempt t using (delivery_id)
                 where d.recipient_id = o.recipient_id and d.alert_id = o.alert_id and d.revision < o.revision
                   and (t.ended_at is null or t.error_class = any($10::text[]))) end as older_until
     from own o left join lateral (
         select d.revision, d.content from dispatch.delivery d
         where d.recipient_id = o.recipient_id and d.alert_id = o.alert_id and d.state = 'pending'
         order by d.revision desc limit 1) p on true
+    cross join lateral (select min(a.started_at) as first from dispatch.attempt a
+                        where a.delivery_id = o.delivery_id and a.status between 200 and 299) f
+    left join lateral dispatch.newest(o.recipient_id, o.alert_id) h on true
     left join dispatch.alert_revision v on v.alert_id = o.alert_id and v.revision = p.revision
 ), again as materialized (
-    select n.*, greatest(case when l.reassert_at > n.started_at or not n.done then l.reassert_at end,
-                         case when n.older_until > n.started_at then n.older_until end) as reassert_at
+    select n.*, least(case when l.reassert_at > n.started_at or not n.done then l.reassert_at end,
+                      case when n.older_until > n.started_at then n.older_until end) as reassert_at
     from next n join dispatch.lane l using (recipient_id, alert_id)
 )
 update dispatch.lane l set owner = null, lease_until = null,
     failures = case when n.failed and coalesce(n.pending, n.revision) = n.revision then l.failures + 1
                     when n.pending = n.revision then l.failures else 0 end,
-    withdrawal = coalesce(n.pending_content = 'withdrawn', n.reassert_at is not null),
+    withdrawal = coalesce(n.pending_content, case when n.reassert_at is not null then n.newest_content end, '') = 'withdrawn',
     reassert_at = n.reassert_at,
     due_at = case when n.pending is null and (n.done or n.reassert_at is null) then n.reassert_at
                   when n.pending is null then clock_timestamp() + make_interval(secs => n.wait_s)
@@ -92,12 +97,14 @@ update dispatch.lane l set owner = null, lease_until = null,
                   else least(clock_timestamp() + make_interval(secs => n.wait_s), n.expires_at) end
 from again n where l.recipient_id = n.recipient_id and l.alert_id = n.alert_id
 
--- late: an older attempt reports after a withdrawal was accepted: the withdrawal goes out again at once
-update dispatch.lane l set reassert_at = clock_timestamp(), due_at = clock_timestamp(), withdrawal = true
+-- late: an older attempt reports after something newer was sent, or while it is: the newest goes out again at once; a
+-- newer appeal that waits for its next try will come after it anyway
+update dispatch.lane l set reassert_at = clock_timestamp(), withdrawal = h.content = 'withdrawn',
+    due_at = case when h.content = 'withdrawn' or h.state = 'delivered' then clock_timestamp() else l.due_at end
 from unnest($1::uuid[], $2::uuid[], $3::int[]) as x(recipient_id, alert_id, revision)
-where l.recipient_id = x.recipient_id and l.alert_id = x.alert_id
-  and exists (select 1 from dispatch.delivery d where d.recipient_id = x.recipient_id and d.alert_id = x.alert_id
-              and d.content = 'withdrawn' and d.revision > x.revision)
+cross join lateral dispatch.newest(x.recipient_id, x.alert_id) h
+where l.recipient_id = x.recipient_id and l.alert_id = x.alert_id and h.revision > x.revision
+  and h.state in ('pending', 'delivered')
 
 -- breakers: what is remembered of these recipients, in lock order; counts of more than 5 min ago are forgotten
 select recipient_id, failures, is_open, allowed,
@@ -139,7 +146,7 @@ left join lateral (
     order by d.revision desc limit 1) p on true
 left join dispatch.alert_revision v on v.alert_id = l.alert_id and v.revision = p.revision
 where l.due_at <= clock_timestamp() and (l.owner is null or l.lease_until <= clock_timestamp())
-  and ((p.revision is null and l.reassert_at is null)
+  and ((p.revision is null and not dispatch.reassertable(l))
        or (p.content <> 'withdrawn' and v.expires_at <= clock_timestamp()))
 order by l.recipient_id, l.alert_id limit 200 for update of l skip locked
 
@@ -151,10 +158,11 @@ where d.recipient_id = x.recipient_id and d.alert_id = x.alert_id and d.state = 
   and v.expires_at <= clock_timestamp()
 returning d.alert_id, d.recipient_id
 
--- rest: lanes in which nothing is pending wait for nothing
-update dispatch.lane l set due_at = null, owner = null, lease_until = null, failures = 0, withdrawal = false
+-- rest: lanes in which nothing is pending, or to be sent again, wait for nothing
+update dispatch.lane l set due_at = null, owner = null, lease_until = null, failures = 0, withdrawal = false,
+    reassert_at = null
 from unnest($1::uuid[], $2::uuid[]) as x(recipient_id, alert_id)
-where l.recipient_id = x.recipient_id and l.alert_id = x.alert_id and l.reassert_at is null
+where l.recipient_id = x.recipient_id and l.alert_id = x.alert_id and not dispatch.reassertable(l)
   and not exists (select 1 from dispatch.delivery d where d.recipient_id = l.recipient_id
                   and d.alert_id = l.alert_id and d.state = 'pending')
 
@@ -268,7 +276,8 @@ where l.owner is not null and l.lease_until < clock_timestamp() - $1::interval
   and l.due_at < clock_timestamp() - $1::interval
 
 -- audit_order: lanes in which the last revision that was accepted is not the highest that was; of alerts that are lit or
--- had an attempt so lately (null: of all)
+-- had an attempt so lately ($1; null: of all). Not while the newest is on its way again, for so long ($2); an appeal that
+-- has ended is followed by its withdrawal
 with looked as materialized (
     select alert_id from dispatch.alert where not withdrawn or $1::interval is null
     union
@@ -278,12 +287,22 @@ with looked as materialized (
     where m.started_at > now() - $1
 )
 select a.alert_id, a.recipient_id from (
-    select d.alert_id, d.recipient_id, max(d.revision) as highest,
+    select d.alert_id, d.recipient_id, max(d.revision) as highest, max(t.ended_at) as at,
            (array_agg(d.revision order by t.ended_at desc, d.revision desc))[1] as last
     from looked join dispatch.delivery d using (alert_id) join dispatch.attempt t using (delivery_id)
     where t.status between 200 and 299
     group by 1, 2 having max(d.revision) > min(d.revision)) a
-where a.last < a.highest
+join dispatch.lane l using (recipient_id, alert_id)
+cross join lateral dispatch.newest(a.recipient_id, a.alert_id) h
+join dispatch.alert_revision v on v.alert_id = h.alert_id and v.revision = h.revision
+where a.last < a.highest and (h.content = 'withdrawn' or v.expires_at is null or v.expires_at > clock_timestamp())
+  and not ((l.reassert_at is not null or h.state = 'pending') and a.at > clock_timestamp() - $2::interval)
+
+-- reassert: the newest goes out again at once, unless it does already; returns whether it does now
+update dispatch.lane l set reassert_at = clock_timestamp(), due_at = clock_timestamp(), withdrawal = h.content = 'withdrawn'
+from dispatch.newest($1, $2) h
+where l.recipient_id = $1 and l.alert_id = $2 and l.reassert_at is null and h.state = 'delivered'
+returning true
 
 -- audit_lanes: withdrawn alerts with a recipient that had an attempt of an older revision and has no withdrawal; of
 -- those that were withdrawn or had an attempt so lately (null: of all)

@@ -1,7 +1,9 @@
 """One signed POST, with everything bounded: time, memory, redirects, and where it may go."""
 
 import asyncio
+import socket
 import ssl
+import struct
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -10,7 +12,13 @@ from typing import Any, Protocol
 
 import aiohttp
 
-from services.dispatch.addresses import AddressRefusedError, Reviewed, check_url, guarded_sockets
+from services.dispatch.addresses import (
+    AddressInfo,
+    AddressRefusedError,
+    Reviewed,
+    check_url,
+    guarded_sockets,
+)
 from services.kernel.errors import ZoeklichtError
 
 MOST_ANSWER = 64 * 1024
@@ -61,6 +69,8 @@ class _Progress:
     connected: bool = False
     sent: bool = False
     blocked: bool = False
+    on_its_way: asyncio.Transport | None = None
+    """The connection of a request that has no answer yet."""
 
 
 _progress: ContextVar[_Progress] = ContextVar("progress")
@@ -78,6 +88,29 @@ def _refused() -> None:
     _progress.get().blocked = True
 
 
+_AT_ONCE = struct.pack("ii", 1, 0)
+
+
+def _sockets(limits: Limits) -> Callable[[AddressInfo], socket.socket]:
+    """Guarded sockets whose bytes do not arrive when they are old news, should the partner's machine not take them.
+
+    The system drops them when the attempt ends or the sender dies (`SO_LINGER`), and when nothing was taken for as long
+    as an attempt may last (`TCP_USER_TIMEOUT`; else it goes on trying for a quarter of an hour).
+    """
+    guarded = guarded_sockets(loopback=limits.allow_loopback_partners, refused=_refused)
+
+    def make(info: AddressInfo) -> socket.socket:
+        made = guarded(info)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
+            made.setsockopt(
+                socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(limits.delivery_timeout_s * 1000)
+            )
+        return made
+
+    return make
+
+
 class _LastLook(aiohttp.TCPConnector):
     """Asks once more when the connection stands and not one byte has left: connecting may have taken seconds."""
 
@@ -90,6 +123,7 @@ class _LastLook(aiohttp.TCPConnector):
         except BaseException:
             connection.close()
             raise
+        progress.on_its_way = connection.transport
         progress.sent = True
         return connection
 
@@ -106,7 +140,7 @@ class Transport:
                 keepalive_timeout=15,
                 ssl=_trust(settings),
                 ttl_dns_cache=60,
-                socket_factory=guarded_sockets(loopback=settings.allow_loopback_partners, refused=_refused),
+                socket_factory=_sockets(settings),
             ),
             timeout=aiohttp.ClientTimeout(
                 total=timeout, connect=timeout / 2, sock_connect=timeout / 2, sock_read=timeout
@@ -135,6 +169,9 @@ class Transport:
             return await self._post(url, body, headers | {"Content-Type": CONTENT_TYPES[format_]})
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise TransportError(_class_of(error, progress), sent=progress.sent) from error
+        finally:
+            if progress.on_its_way is not None:
+                progress.on_its_way.abort()  # closing would go on sending
 
     async def _post(self, url: str, body: bytes, headers: dict[str, str]) -> Answer:
         async with self._session.post(url, data=body, headers=headers, allow_redirects=False) as response:
@@ -150,6 +187,7 @@ class Transport:
                 whole = False  # the status decides; how the body went on does not
             if not whole:
                 response.close()
+            _progress.get().on_its_way = None
             return Answer(response.status, response.headers.get("Retry-After"), size, head)
 
 

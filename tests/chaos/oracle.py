@@ -10,11 +10,14 @@ from datetime import timedelta
 from typing import Any
 
 from receivers import WITHDRAWN, Arrival, Receiver
+from world import LEASE_S
 
 from services.dispatch.auditor import verify
 
 COMMIT_S = 1.0
 """Between the row of a newer revision and its commit, at most."""
+CLAIM_S = 0.5
+"""Between a lane's lease and the row of its attempt, at most: one transaction writes both."""
 
 
 async def overtaken(pool: Any) -> list[str]:
@@ -60,6 +63,7 @@ async def judge(storm: Any) -> list[str]:
     linger = timedelta(seconds=storm.world.settings.standby_linger_s)
     found += [f"verify: {finding}" for finding in await verify(storm.world.pool, linger)]
     found += await _attempts(storm.world.pool)
+    found += await _two_at_once(storm.world.pool)
     limits = await _limits(storm)
     for receiver in storm.world.receivers.all:
         found += [f"refused by receiver {receiver.number}: {why}" for why in receiver.refused]
@@ -78,6 +82,18 @@ async def _attempts(pool: Any) -> list[str]:
         " and t.started_at > n.created_at"
     )
     return [f"claimed too late: {row['alert_id']} revision {row['revision']}" for row in rows]
+
+
+async def _two_at_once(pool: Any) -> list[str]:
+    """Nobody takes a lane while somebody else holds it: its lease lasts, and how its attempt ended is not recorded."""
+    rows = await pool.fetch(
+        "select alert_id, revision from (select d.alert_id, d.revision, t.started_at, lag(t.started_at) over w as before,"
+        " lag(t.ended_at) over w as ended from dispatch.attempt t join dispatch.delivery d using (delivery_id)"
+        " window w as (partition by d.recipient_id, d.alert_id order by t.attempt_id)) x"
+        " where started_at < before + $1::interval and (ended is null or ended > started_at)",
+        timedelta(seconds=LEASE_S - CLAIM_S),
+    )
+    return [f"two at once: {row['alert_id']} revision {row['revision']}" for row in rows]
 
 
 async def _limits(storm: Any) -> dict[tuple[str, int, int], float]:

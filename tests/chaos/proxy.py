@@ -33,6 +33,7 @@ class Link:
         self._target = target
         self._chance = chance
         self._holding: bytes | None = None
+        self._every = False
         self._let_go = asyncio.Event()
         self._open: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
@@ -57,9 +58,9 @@ class Link:
         if was is Net.CUT and net is not Net.CUT:
             await self.start()
 
-    def hold(self, mark: str) -> None:
-        """From now on a request whose bytes contain `mark` is held on its way, once."""
-        self._holding, self._let_go = mark.encode(), asyncio.Event()
+    def hold(self, mark: str, *, every: bool = False) -> None:
+        """From now on a request whose bytes contain `mark` is held on its way: the first, or every one."""
+        self._holding, self._every, self._let_go = mark.encode(), every, asyncio.Event()
         self.caught.clear()
 
     def let_go(self) -> None:
@@ -95,7 +96,7 @@ class Link:
         with suppress(OSError):
             while chunk := await reader.read(65536):
                 if self._holding is not None and self._holding in chunk:
-                    self._holding = None
+                    self._holding = self._holding if self._every else None
                     self.caught.set()
                     await self._let_go.wait()
                 elif self.net is Net.SLOW:

@@ -16,7 +16,7 @@ from facts import Facts
 from oracle import overtaken
 from proxy import Net
 from receivers import Mood, Receiver
-from world import LEASE_S, SENDERS, World, until
+from world import LEASE_S, SENDERS, Service, World, until
 
 CLAIM_LOCK = 116002
 """What every claim takes: whoever holds it decides when claims begin."""
@@ -24,6 +24,9 @@ WITHOUT_WAITING = (
     "update dispatch.breaker set probe_at = clock_timestamp() where is_open",
     "update dispatch.lane set due_at = clock_timestamp() where due_at > clock_timestamp() and reassert_at is null",
 )
+PROBE_NOW = "update dispatch.breaker set probe_at = clock_timestamp() where is_open and recipient_id = $1"
+SLOW_S = 120.0
+"""What happens at once happens within this time on a machine that is slow and busy."""
 DARK_WITHOUT_KAFKA_S = 60.0
 Harm = Callable[["Storm"], Awaitable[None]]
 
@@ -48,6 +51,8 @@ class Storm:
     campaigns: list[Campaign] = field(default_factory=list)
     violations: set[str] = field(default_factory=set)
     done: list[str] = field(default_factory=list)
+    log: list[tuple[float, str]] = field(default_factory=list)
+    """When, in seconds since 1970, which harm began and ended."""
     _over: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def blow(self, seconds: float, harms: Sequence[Harm], pause_s: float = 0.3) -> None:
@@ -58,7 +63,9 @@ class Storm:
             for harm in self._plan(harms):
                 if time.monotonic() - began > seconds and len(self.done) >= some:
                     break
+                self.log.append((time.time(), f"{harm.__name__} begins"))
                 await harm(self)
+                self.log.append((time.time(), f"{harm.__name__} is over"))
                 self.done.append(harm.__name__)
                 await asyncio.sleep(self.chance.uniform(0, pause_s))
         finally:
@@ -123,6 +130,15 @@ class Storm:
 
     # ── what a harm needs ───────────────────────────────────────────────────────────────────────────────────
 
+    async def reached(self, receiver: Receiver, holds: Callable[[], Awaitable[Any]], what: str) -> Any:
+        """Until something has come to a partner; whatever its breaker remembers of earlier harms does not delay it."""
+
+        async def found() -> Any:
+            await self.world.pool.execute(PROBE_NOW, receiver.recipient_id)
+            return await holds()
+
+        return await until(found, SLOW_S, what)
+
     async def published(self, campaign: Campaign, revision: int = 1) -> UUID:
         """The alert of a campaign, once it has that revision."""
 
@@ -133,7 +149,7 @@ class Storm:
                 revision,
             )
 
-        return await until(found, 120, "a revision is published")
+        return await until(found, SLOW_S, "a revision is published")
 
     @asynccontextmanager
     async def claims_held(self) -> Any:
@@ -242,7 +258,7 @@ async def withdraw_between_claim_and_send(storm: Storm) -> None:
         since = await storm.world.insist(lambda: storm.world.pool.fetchval("select clock_timestamp()"))
     try:
         # Keys are held: whoever claims cannot send.
-        await until(lambda: storm.world.claims_since(since), 60, "an alert is claimed")
+        await until(lambda: storm.world.claims_since(since), SLOW_S, "an alert is claimed")
         await asyncio.sleep(0.1)  # for the others to claim their share
         claims = await storm.world.insist(lambda: storm.world.claims_since(since))
         stopped = {name: storm.world.services[name] for name, _ in claims}.values()
@@ -260,36 +276,75 @@ async def withdraw_between_claim_and_send(storm: Storm) -> None:
 
 
 async def late_bytes(storm: Storm) -> None:
-    """A request is on its way while its sender is stopped; the withdrawal overtakes it; then it arrives after all."""
+    """A request is on its way while its sender is stopped; something newer overtakes it; then it arrives after all.
+
+    Its sender goes on and reports it, or dies and nobody ever does.
+    """
     naive = storm.chance.choice([r for r in storm.world.receivers.all if not r.conforming])
+    newer, dies = storm.chance.choice((storm.end, storm.update)), storm.chance.random() < 0.5
     await storm.cure(naive)
     async with storm.claims_held():
         campaign = await storm.issue()
         alert_id = await storm.published(campaign)
         naive.link.hold(str(alert_id))
     try:
-        await asyncio.wait_for(naive.link.caught.wait(), 10)
+
+        async def caught() -> bool:
+            return naive.link.caught.is_set()
+
+        await storm.reached(naive, caught, "the first request is on its way")
         stopped = await storm.world.insist(lambda: storm.world.claimants(alert_id, naive.recipient_id))
         for service in stopped:
             service.send(signal.SIGSTOP)
         if not stopped:  # a slow machine: its sender has given up already
             campaign.spoken_for = False
             return
-        await storm.end(campaign)
+        await newer(campaign)
 
-        async def dark() -> bool:
+        async def overtaken_by_it() -> bool:
             return any(a.alert_id == str(alert_id) and a.revision > 1 for a in naive.arrivals)
 
-        await until(dark, LEASE_S + 10, "the withdrawal arrives though an older request is on its way")
+        await storm.reached(naive, overtaken_by_it, "the newer arrives though an older request is on its way")
     finally:
         naive.link.let_go()
 
-    async def relit() -> bool:
+    async def arrived() -> bool:
         return any(a.alert_id == str(alert_id) and a.revision == 1 for a in naive.arrivals)
 
-    await until(relit, 30, "the late request arrives")
+    await until(arrived, SLOW_S, "the late request arrives")
     for service in stopped:
-        service.send(signal.SIGCONT)
+        service.send(signal.SIGKILL if dies else signal.SIGCONT)
+    campaign.spoken_for = campaign.ended_at is not None
+
+
+async def report_of_who_lost_its_lane(storm: Storm) -> None:
+    """A sender is stopped past its lease; another takes its lane and is stopped too; the first goes on and reports."""
+    [receiver] = storm.some(1)
+    await storm.cure(receiver)
+    async with storm.claims_held():
+        campaign = await storm.issue()
+        alert_id = await storm.published(campaign)
+        receiver.link.hold(str(alert_id), every=True)
+    stopped: list[Service] = []
+    try:
+
+        async def claimed() -> list[Service]:
+            found = await storm.world.claimants(alert_id, receiver.recipient_id)
+            return [service for service in found if service not in stopped]
+
+        for taken in ("taken", "taken over"):
+            others = await storm.reached(receiver, claimed, f"the lane is {taken}")
+            for service in others:
+                service.send(signal.SIGSTOP)
+            stopped += others
+        stopped[0].send(signal.SIGCONT)
+        # Time for it to report, and for whoever is left to believe it, while the lease of the second lasts.
+        await asyncio.sleep(LEASE_S * 0.6)
+    finally:
+        for service in stopped:
+            service.send(signal.SIGCONT)
+        receiver.link.let_go()
+    campaign.spoken_for = False
 
 
 async def update_what_waits(storm: Storm) -> None:
@@ -305,7 +360,13 @@ async def update_what_waits(storm: Storm) -> None:
     await storm.cure(receiver)
 
 
-AMBUSHES: tuple[Harm, ...] = (withdraw_between_claim_and_send, late_bytes, update_what_waits)
+AMBUSHES: tuple[Harm, ...] = (
+    withdraw_between_claim_and_send,
+    late_bytes,
+    late_bytes,
+    report_of_who_lost_its_lane,
+    update_what_waits,
+)
 HARMS: tuple[Harm, ...] = (
     *AMBUSHES,
     kill_a_sender,

@@ -8,7 +8,15 @@ from random import Random
 
 import pytest
 from oracle import figures, judge, unsettled
-from storm import HARMS, Harm, Storm, late_bytes, update_what_waits, withdraw_between_claim_and_send
+from storm import (
+    HARMS,
+    Harm,
+    Storm,
+    report_of_who_lost_its_lane,
+    update_what_waits,
+    withdraw_between_claim_and_send,
+)
+from story import stories
 from world import World, faketime, until
 
 _names = (f"chaos{number}" for number in itertools.count(1))
@@ -49,14 +57,14 @@ async def test_nothing_is_lost_relit_or_out_of_order(own_servers, capsys):
         with capsys.disabled():
             clock = "" if faketime() else "; no clock was stepped: libfaketime is not installed"
             sys.stdout.write(f" seed {seed}: {figures(storm)}{clock} ")
-        assert broken == []
+        assert broken == [], await stories(storm, broken)
 
 
 @pytest.mark.parametrize(
     ("weak", "ambush", "signs"),
     [
         ({"sender": "look"}, withdraw_between_claim_and_send, ("begun too late",)),
-        ({"sender": "fence"}, late_bytes, ("relit", "verify")),
+        ({"sender": "fence"}, report_of_who_lost_its_lane, ("two at once",)),
         ({"dispatch": "supersede"}, update_what_waits, ("overtaken",)),
     ],
     ids=["last look", "fence", "superseding"],

@@ -130,6 +130,7 @@ class Ground:
     vault: Vault
     settings: Settings
     secrets: dict[UUID, str] = field(default_factory=dict)
+    alerts: dict[UUID, Alert] = field(default_factory=dict)
 
     async def recipient(self, url: str, state: str = "active", cap: int = 4, rotating: bool = False) -> UUID:
         recipient, secret = uuid4(), new_secret()
@@ -158,6 +159,7 @@ class Ground:
         self, recipients: list[UUID], expires_in: timedelta | None = None, kind: str = "public"
     ) -> Alert:
         alert = Alert(uuid4(), uuid4(), uuid4(), recipients)
+        self.alerts[alert.alert_id] = alert
         if expires_in is not None:
             alert.expires_at = await self.pool.fetchval("select clock_timestamp() + $1::interval", expires_in)
         await self.pool.execute(

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import asyncpg
 import pytest
-from sender_ground import Ground, accept, answering, free_port, hang, partners, recording, sending, until
+from sender_ground import Ground, accept, answering, free_port, partners, recording, sending, until
 
 from schemas.vocabulary import Mode
 from services.dispatch.lanes import claim as claim_lanes
@@ -274,46 +274,6 @@ async def test_withdrawal_goes_through_backoff(ground, sender):
         await ground.revise(alert, "withdrawn")
         await partner.until(lambda seen: len(seen) == 2)
         assert [seen.type for seen in partner.seen] == ["alert.issued", "alert.withdrawn"]
-
-
-async def test_withdrawal_is_asserted_again_after_an_ambiguous_attempt(ground, sender):
-    """A timeout may have arrived late: once its lease has passed, the accepted withdrawal is sent once more, and no more."""
-    async with partners() as [partner], sending(sender):
-        partner.behaviour = hang
-        alert = await ground.alert([await ground.recipient(partner.url)])
-        await partner.until(lambda seen: len(seen) == 1)
-        partner.behaviour = accept
-        await ground.revise(alert, "withdrawn")
-        await partner.until(lambda seen: len(seen) == 3)
-
-        async def rests():
-            return (await ground.lane(alert))["due_at"] is None
-
-        await until(rests)
-        assert [seen.type for seen in partner.seen] == ["alert.issued", "alert.withdrawn", "alert.withdrawn"]
-        issued, *withdrawn = await ground.attempts(alert)
-        assert issued["error_class"] == "timeout"
-        assert withdrawn[1]["started_at"] - issued["started_at"] >= timedelta(seconds=ground.settings.lease_s)
-
-
-async def test_withdrawal_is_asserted_again_when_an_older_attempt_reports_late(pool, ground, sender):
-    """A stalled worker's request may light a display after the withdrawal: its report sends the withdrawal again at once."""
-    async with partners() as [partner], recording(sender):
-        alert = await ground.alert([await ground.recipient(partner.url)])
-        [old] = await sender.claim()
-        result = await sender.attempt(old, await ground.key(alert))
-        await pool.execute("update dispatch.lane set lease_until = clock_timestamp() - interval '1 hour'")
-        await pool.execute("update dispatch.attempt set started_at = clock_timestamp() - interval '1 hour'")
-        await ground.revise(alert, "withdrawn")
-        [withdrawal] = await sender.claim()
-        await sender.deliver(withdrawal, None)
-        assert (await ground.lane(alert))["due_at"] is None
-        await sender.recorder.record(result)
-        [again] = await sender.claim()
-        assert again.message_id == withdrawal.message_id
-        await sender.deliver(again, None)
-        assert [seen.revision for seen in partner.seen] == [1, 2, 2]
-        assert await sender.claim() == []
 
 
 async def test_gone_is_held_and_paged(ground, sender, pool):
