@@ -95,6 +95,12 @@ class InvalidError(Problem):
     status, title = 422, "The content is wrong"
 
 
+class TooManyError(Problem):
+    """More calls than are decent."""
+
+    status, title = 429, "Too many calls"
+
+
 class UnavailableError(Problem):
     """A part that is needed is away."""
 

@@ -145,6 +145,10 @@ class Settings(BaseSettings):
     magistrate_liaison, one or a list."""
     oidc_name_claim: Annotated[str, Field(min_length=1, max_length=100)] = "sub"
     """What somebody is called in the log and the audit: must never pass to somebody else."""
+    calls_per_minute: Annotated[int, Field(ge=10, le=1_000_000)] = 6000
+    """How often each caller may read, and partners and viewers call at all; what staff changes is never limited."""
+    sign_ins_per_minute: Annotated[int, Field(ge=1, le=1_000_000)] = 30
+    """How often somebody may try to sign in to the pages from one address."""
     pool_size: Annotated[int, Field(ge=1, le=100)] = 5
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 

@@ -8,6 +8,7 @@ from fastapi.responses import HTMLResponse
 from fastapi.routing import APIRoute
 
 from services.kernel.http import PROBLEM_JSON, harden
+from services.kernel.limits import Limiter
 from services.kernel.oidc import Provider
 from services.kernel.postgres import Pool
 from services.kernel.settings import Settings
@@ -54,6 +55,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
     412: problem("Changed since the version in If-Match"),
     413: problem("The body is too large"),
     422: problem("The content is wrong; the fields are named"),
+    429: problem("Too many calls; Retry-After says when the next may come"),
     503: problem("A part that is needed is away"),
 }
 
@@ -80,6 +82,8 @@ def compose(
     harden(app, routers)
     app.state.auth_pool = auth_pool
     app.state.oidc = oidc
+    app.state.limiter = Limiter(settings.calls_per_minute)
+    app.state.sign_in_limiter = Limiter(settings.sign_ins_per_minute)
     app.state.secure_cookies = settings.base_url.startswith("https:")
     app.state.master_key = settings.master_key_bytes
     for router in routers:

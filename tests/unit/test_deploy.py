@@ -34,7 +34,7 @@ LISTENING = {"ZOEKLICHT_HOST", "ZOEKLICHT_PORT"}
 WEB_ONLY = {
     f"ZOEKLICHT_OIDC_{name}"
     for name in ("ISSUER", "AUDIENCE", "CLIENT_ID", "CLIENT_SECRET", "ROLE_CLAIM", "NAME_CLAIM")
-}
+} | {"ZOEKLICHT_CALLS_PER_MINUTE", "ZOEKLICHT_SIGN_INS_PER_MINUTE"}
 """Who signs in with an account of the organisation does so at the web service; others need not know its secret."""
 PAGING_ONLY = {
     "ZOEKLICHT_SMTP_URL",

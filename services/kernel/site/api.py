@@ -1,5 +1,6 @@
 """Signing in and out, the choice of language, and the static files of all pages."""
 
+import math
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -8,7 +9,7 @@ from fastapi.responses import RedirectResponse, Response
 
 from services.kernel import sessions
 from services.kernel.auth import EVERYONE_INSIDE, Principal, fingerprint, identify
-from services.kernel.problems import ForbiddenError, NotFoundError
+from services.kernel.problems import ForbiddenError, NotFoundError, TooManyError
 from services.kernel.site.languages import COOKIE, LANGUAGES
 from services.kernel.site.site import Site, visitor
 
@@ -44,6 +45,7 @@ def _signing_in(routes: APIRouter, site: Site) -> None:
     @routes.post("/login")
     async def sign_in(request: Request, token: Token = "", next: Next = HOME) -> Response:  # noqa: A002
         _from_here(request)
+        _not_guessing(request)
         pool = request.app.state.auth_pool
         caller = await identify(pool, token.strip())
         if caller is None or caller.role not in EVERYONE_INSIDE:
@@ -90,6 +92,17 @@ def inside(path: str) -> str:
     parts = urlsplit(path)
     plain = path.startswith("/") and not path.startswith("//") and "\\" not in path and path.isprintable()
     return path if plain and not parts.scheme and not parts.netloc else HOME
+
+
+def _not_guessing(request: Request) -> None:
+    """Raises TooManyError for somebody who tries and tries. It is the address that waits: no account is ever locked."""
+    wait = request.app.state.sign_in_limiter.take(request.client.host if request.client else "")
+    if wait:
+        raise TooManyError(
+            "too-many-sign-ins",
+            "wait as many seconds as Retry-After says",
+            headers={"Retry-After": str(math.ceil(wait))},
+        )
 
 
 def _from_here(request: Request) -> None:
