@@ -20,13 +20,15 @@ def open_secrets(row: Mapping[str, Any], master: bytes) -> SigningKeys:
 
     `row` has recipient_id, secret and previous_secret (None when it has run out).
     """
-    key = derive(master, PURPOSE)
-    boxes = [row["secret"], row["previous_secret"]]
-    place = str(row["recipient_id"]).encode()
-    secrets = [
-        parse_secret(unseal(Sealed.model_validate_json(box), key, place)) for box in boxes if box is not None
-    ]
-    return SigningKeys(secrets, private_key(row["recipient_id"], master))
+    boxes = tuple(box for box in (row["secret"], row["previous_secret"]) if box is not None)
+    return _opened(row["recipient_id"], boxes, master)
+
+
+@lru_cache(maxsize=4096)
+def _opened(recipient_id: UUID, boxes: tuple[str, ...], master: bytes) -> SigningKeys:
+    key, place = derive(master, PURPOSE), str(recipient_id).encode()
+    secrets = tuple(parse_secret(unseal(Sealed.model_validate_json(box), key, place)) for box in boxes)
+    return SigningKeys(secrets, private_key(recipient_id, master))
 
 
 @lru_cache(maxsize=4096)

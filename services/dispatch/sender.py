@@ -6,6 +6,7 @@ import random
 import socket
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import nullcontext
+from uuid import UUID
 
 import structlog
 
@@ -99,7 +100,7 @@ class Sender:
             if keys is None and one.box is not None:
                 work = self.recorder.record(Result(one, _VAULT_AWAY, OURS_S))
             else:
-                work = self.deliver(one, (keys or {}).get(key_name("alert", one.alert_id)))
+                work = self.deliver(one, (keys or {}).get(one.alert_id))
             task = asyncio.create_task(self._watched(work))
             self._tasks.add(task)
             task.add_done_callback(self._finished)
@@ -123,11 +124,14 @@ class Sender:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("delivery not recorded", error_class=type(error).__name__)
 
-    async def _keys(self, claims: Iterable[Claim]) -> dict[str, bytes] | None:
-        """The keys of what is sealed. None when the vault is away: withdrawals need no key, and must not wait for it."""
-        names = {key_name("alert", one.alert_id) for one in claims if one.box is not None}
+    async def _keys(self, claims: Iterable[Claim]) -> dict[UUID, bytes] | None:
+        """The keys of what is sealed, by alert. None when the vault is away: withdrawals need no key, and must not wait."""
+        names = {
+            key_name("alert", alert): alert for alert in {c.alert_id for c in claims if c.box is not None}
+        }
         try:
-            return await self._vault.find(sorted(names)) if names else {}
+            found = await self._vault.find(sorted(names)) if names else {}
+            return {names[name]: key for name, key in found.items()}
         except (VaultError, *AWAY) as error:
             log.warning(
                 "the vault does not answer; only withdrawals are sent", error_class=type(error).__name__
@@ -146,9 +150,11 @@ class Sender:
                     recording.result()  # raises what ended it: nothing would be written down any more
                 hint.clear()
                 self._done.clear()
+                asked = max(IN_FLIGHT - self.in_flight - FOR_WITHDRAWALS, 1)
                 with doing("a claim"):
                     claimed = await self._try_step()
-                if claimed == 0:
+                # Fewer than were asked for: nothing more is due now, within the caps.
+                if claimed < asked:
                     await _first_of(poll_s, hint, self._done, stop)
             if self._tasks:
                 await asyncio.wait(self._tasks, timeout=self._settings.delivery_timeout_s + MARGIN_S)

@@ -19,12 +19,13 @@ left join dispatch.alert_revision v on v.alert_id = x.alert_id and v.revision = 
 order by x.n
 
 -- lock: the lanes of these results, and those that wait for a partner that is just coming back, in lock order
-select l.recipient_id, l.alert_id, l.fence from dispatch.lane l
-where exists (select 1 from unnest($1::uuid[], $2::uuid[]) as x(recipient_id, alert_id)
-              where x.recipient_id = l.recipient_id and x.alert_id = l.alert_id)
-   or (l.due_at > clock_timestamp() and l.recipient_id in
-       (select k.recipient_id from dispatch.breaker k where k.is_open and k.recipient_id = any($3::uuid[])))
-order by l.recipient_id, l.alert_id for update
+select l.recipient_id, l.alert_id, l.fence from dispatch.lane l join (
+    select x.recipient_id, x.alert_id from unnest($1::uuid[], $2::uuid[]) as x(recipient_id, alert_id)
+    union
+    select w.recipient_id, w.alert_id from dispatch.breaker k join dispatch.lane w using (recipient_id)
+    where k.is_open and k.recipient_id = any($3::uuid[]) and w.due_at > clock_timestamp()) o
+    using (recipient_id, alert_id)
+order by l.recipient_id, l.alert_id for update of l
 
 -- end_attempts: writes how each attempt ended
 update dispatch.attempt t set ended_at = clock_timestamp(), status = x.status, error_class = x.error_class,

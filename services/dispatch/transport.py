@@ -133,6 +133,7 @@ class Transport:
 
     def __init__(self, settings: Limits) -> None:
         self._settings = settings
+        self._reviewed: set[str] = set()
         timeout = settings.delivery_timeout_s
         self._session = aiohttp.ClientSession(
             connector=_LastLook(
@@ -165,7 +166,9 @@ class Transport:
         progress = _Progress(before_send)
         _progress.set(progress)
         try:
-            check_url(url, self._settings)
+            if url not in self._reviewed:
+                check_url(url, self._settings)
+                self._reviewed.add(url)
             return await self._post(url, body, headers | {"Content-Type": CONTENT_TYPES[format_]})
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise TransportError(_class_of(error, progress), sent=progress.sent) from error
