@@ -1,110 +1,209 @@
--- next_numbers: takes case numbers of a year; returns the last one
-insert into intake.case_number as n (year, last) values ($1, $2)
-on conflict (year) do update set last = n.last + excluded.last returning last
+"""Who is calling: bearer tokens, of which only a fingerprint is kept, sessions of browsers, and what a route demands."""
 
--- opened: cases by number, and whether they are open
-insert into intake.case_open (case_id, case_number, open)
-select * from unnest($1::uuid[], $2::text[], $3::boolean[])
-on conflict (case_id) do update set open = excluded.open
+import hashlib
+import math
+import re
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any
 
--- case_children: which children are in which case
-insert into intake.case_child (child_id, case_id) select * from unnest($1::uuid[], $2::uuid[])
-on conflict do nothing
+from fastapi import Depends, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
--- turned: whether cases are open
-update intake.case_open c set open = t.open from unnest($1::uuid[], $2::boolean[]) t(case_id, open)
-where c.case_id = t.case_id
+from services.kernel import sessions
+from services.kernel.audit import note_call, note_refusal
+from services.kernel.oidc.provider import ExpiredError, OidcError, Provider
+from services.kernel.postgres import Connection, Pool
+from services.kernel.problems import ForbiddenError, TooManyError, UnauthorizedError
 
--- campaigns: to which case a campaign belongs
-insert into intake.campaign (campaign_id, case_id) select * from unnest($1::uuid[], $2::uuid[])
-on conflict do nothing
+_bearer = HTTPBearer(auto_error=False, description="A token of this installation, or of a partner")
 
--- case_of: the case of a campaign
-select case_id from intake.campaign where campaign_id = $1
 
--- index_children: remembers fingerprints; several children may turn out to have the same
-insert into intake.blind_index (fingerprint, child_id) select * from unnest($1::bytea[], $2::uuid[])
-on conflict do nothing
+class Role(StrEnum):
+    """What somebody is here for."""
 
--- known_children: the children of these fingerprints, the first known first
-select fingerprint, child_id from intake.blind_index where fingerprint = any($1::bytea[]) order by added
+    OPERATOR = "operator"
+    COORDINATOR = "coordinator"
+    ADMIN = "admin"
+    VIEWER = "viewer"
+    CASE_MANAGER = "case_manager"
+    """Opens and follows cases, as an operator does."""
+    MAGISTRATE_LIAISON = "magistrate_liaison"
+    """Reads cases and brings what magistrates and parties decided; changes nothing else."""
+    PARTNER = "partner"
 
--- forget_children: erases what finds these children again
-delete from intake.blind_index where child_id = any($1::uuid[])
 
--- cases_of_children: the cases of these children
-select c.child_id, c.case_id, o.case_number, o.open, e.mode
-from intake.case_child c join intake.case_open o using (case_id)
-join eventlog.events e on e.stream = 'case-' || c.case_id and e.version = 1
-where c.child_id = any($1::uuid[]) order by o.case_number
+STAFF = (Role.OPERATOR, Role.CASE_MANAGER, Role.COORDINATOR, Role.ADMIN)
+"""Who works on cases."""
+READERS = (*STAFF, Role.MAGISTRATE_LIAISON)
+"""Who may see identities."""
+LEADS = (Role.COORDINATOR, Role.ADMIN)
+EVERYONE_INSIDE = (*READERS, Role.VIEWER)
+_BY_POWER = (
+    Role.ADMIN,
+    Role.COORDINATOR,
+    Role.CASE_MANAGER,
+    Role.OPERATOR,
+    Role.MAGISTRATE_LIAISON,
+    Role.VIEWER,
+)
+_NAME = re.compile(r"^[^\x00-\x1f\x7f]{1,200}$")
+_DOTS_OF_A_JWT = 2
 
--- set_timer: when something is due; a later call moves it
-insert into intake.timer (campaign_id, kind, due_at) values ($1, $2, coalesce($3, clock_timestamp()))
-on conflict (campaign_id, kind) do update set due_at = excluded.due_at
 
--- clear_timers: nothing of this campaign is due any more
-delete from intake.timer where campaign_id = $1 and ($2::text is null or kind = $2)
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who calls. `name` is the person or, for a partner, its id."""
 
--- due: what is due by the clock of the database; an automatic release only while the case is worrying
-select t.campaign_id, t.kind, c.case_id from intake.timer t join intake.campaign c using (campaign_id)
-where t.due_at <= clock_timestamp() and (t.kind <> 'release' or coalesce((
-    select (e.data->>'worrying')::boolean from eventlog.events e
-    where e.stream = 'assessment-' || c.case_id order by e.version desc limit 1), false))
-order by t.due_at limit $1
+    name: str
+    role: Role
 
--- arm_releases: campaigns of these kinds that wait for their release wait for the one by policy too
-insert into intake.timer (campaign_id, kind, due_at)
-select c.campaign_id, 'release', clock_timestamp() from intake.campaign c
-join eventlog.events e on e.stream = 'campaign-' || c.campaign_id and e.version = 1
-where e.type = 'campaign.requested.v1' and e.origin = 'live' and e.data #>> '{appeal,kind}' = any($1::text[])
-  and not exists (select from eventlog.events later where later.stream = e.stream
-      and later.type in ('campaign.released.v1', 'campaign.ended.v1'))
-on conflict do nothing returning campaign_id
 
--- postpone: looks again after a while
-update intake.timer set due_at = clock_timestamp() + $3::interval where campaign_id = $1 and kind = $2
+def fingerprint(token: str) -> bytes:
+    """What is kept of a token."""
+    return hashlib.sha256(token.encode()).digest()
 
--- now: the clock of the database
-select clock_timestamp()
 
--- known_events: which of these events are in the log
-select event_id from eventlog.events where event_id = any($1::uuid[])
+async def issue_token(
+    connection: Connection, principal: str, role: Role, *, expires_at: datetime | None = None
+) -> str:
+    """A new token; it can be read only now."""
+    token = f"zl_{secrets.token_urlsafe(32)}"
+    await connection.execute(
+        "insert into kernel.token (digest, principal, role, expires_at) values ($1, $2, $3, $4)",
+        fingerprint(token),
+        principal,
+        role,
+        expires_at,
+    )
+    return token
 
--- stream_names: which of these streams exist
-select distinct stream from eventlog.events where stream = any($1::text[])
 
--- intake_events: the events of these cases in streams of intake, in order of appending
-select * from eventlog.events
-where subject = any($1::text[]) and (stream like 'case-%' or stream like 'campaign-%') order by position
+async def adopt_token(connection: Connection, token: str, principal: str, role: Role) -> None:
+    """Registers a token made elsewhere; twice is as good as once."""
+    await connection.execute(
+        "insert into kernel.token (digest, principal, role) values ($1, $2, $3) on conflict (digest) do nothing",
+        fingerprint(token),
+        principal,
+        role,
+    )
 
--- worrying: what the newest assessment of a case says
-select (data->>'worrying')::boolean as worrying from eventlog.events where stream = $1 order by version desc limit 1
 
--- photo_insert: a sealed photo
-insert into intake.photo (media_id, child_id, type, width, height, digest, box) values ($1, $2, $3, $4, $5, $6, $7)
+async def revoke_tokens(connection: Connection, principal: str) -> None:
+    """No token of this principal is valid any more."""
+    await connection.execute(
+        "update kernel.token set revoked_at = clock_timestamp() where principal = $1 and revoked_at is null",
+        principal,
+    )
 
--- photos: what these photos are
-select media_id, child_id, type, width, height from intake.photo where media_id = any($1::uuid[])
 
--- photos_of_case: the photos of the children of a case, also those added in other cases; as there were at a moment
-select p.media_id, p.child_id, p.width, p.height, p.created_at
-from intake.photo p join intake.case_child c using (child_id)
-where c.case_id = $1 and ($2::timestamptz is null or p.created_at <= $2) order by p.created_at
+async def identify(pool: Pool, token: str) -> Principal | None:
+    """Whose token it is; None when unknown, expired or revoked."""
+    known = await _known(pool, token)
+    return known[0] if known and known[1] else None
 
--- photo_boxes: photos, sealed, in this order
-select media_id, child_id, type, digest, box from intake.photo where media_id = any($1::uuid[])
-order by array_position($1::uuid[], media_id)
 
--- links: addresses of pictures
-insert into intake.media_link (digest, campaign_id, name) select * from unnest($1::bytea[], $2::uuid[], $3::text[])
-on conflict do nothing
+async def _known(pool: Pool, token: str) -> tuple[Principal, bool] | None:
+    """Whose token it is or was, and whether it is valid."""
+    row = await pool.fetchrow(
+        "select principal, role, revoked_at is null and (expires_at is null or expires_at > clock_timestamp())"
+        " as valid from kernel.token where digest = $1",
+        fingerprint(token),
+    )
+    return (Principal(row["principal"], Role(row["role"])), row["valid"]) if row else None
 
--- link: where an address leads
-select campaign_id, name from intake.media_link where digest = $1
 
--- break_glass: lets somebody see the identities of a case for a while
-insert into intake.break_glass (principal, case_id, until, reason, reference)
-values ($1, $2, clock_timestamp() + $3::interval, $4, $5) returning until
+async def _behind(request: Request, token: str) -> tuple[Principal, bool] | None:
+    """The same for a token of this installation or of the identity provider that it trusts."""
+    provider = getattr(request.app.state, "oidc", None)
+    if provider is None or token.count(".") != _DOTS_OF_A_JWT:
+        return await _known(request.app.state.auth_pool, token)
+    try:
+        return person_of(await provider.access(token), provider), True
+    except ExpiredError as error:
+        return person_of(error.claims, provider), False
+    except OidcError as error:
+        raise UnauthorizedError("token", str(error), headers={"WWW-Authenticate": "Bearer"}) from None
 
--- glass_is_broken: whether that is so now
-select true from intake.break_glass where principal = $1 and case_id = $2 and until > clock_timestamp() limit 1
+
+def person_of(claims: Mapping[str, Any], provider: Provider) -> Principal:
+    """Whom verified claims of the provider are about, in the first of their roles. Raises ForbiddenError."""
+    name, said = claims.get(provider.name_claim), claims.get(provider.role_claim)
+    roles = {said} if isinstance(said, str) else {one for one in said or () if isinstance(one, str)}
+    for role in _BY_POWER:
+        if role.value in roles and isinstance(name, str) and _NAME.match(name):
+            return Principal(name, role)
+    raise ForbiddenError(
+        "role",
+        f"your organisation gives you no role here: its claim '{provider.role_claim}' must hold one of"
+        f" {', '.join(_BY_POWER)}, and '{provider.name_claim}' your name",
+    )
+
+
+async def signed_in(request: Request) -> Principal | None:
+    """Who is signed in with the browser that asks. Raises ForbiddenError when another site's page may have sent this."""
+    cookie = sessions.cookie_of(request)
+    row = cookie and await sessions.person_of(request.app.state.auth_pool, cookie)
+    if not cookie or not row:
+        return None
+    if not await sessions.is_ours(request, cookie):
+        raise ForbiddenError(
+            "csrf", "load the page again and send it from there, or send a token as 'Bearer'"
+        )
+    return Principal(row["principal"], Role(row["role"]))
+
+
+def _in_measure(request: Request, caller: Principal) -> None:
+    """Raises TooManyError for too many calls. Staff is never kept from acting: the line works, whatever happens."""
+    limiter = getattr(request.app.state, "limiter", None)
+    acting = caller.role in STAFF and request.method not in sessions.SAFE_METHODS
+    if limiter is None or acting or getattr(request.state, "principal", None) is not None:
+        return
+    wait = limiter.take(f"{caller.role}:{caller.name}")
+    if wait:
+        raise TooManyError(
+            "too-many-calls",
+            "wait as many seconds as Retry-After says, and call less often",
+            headers={"Retry-After": str(math.ceil(wait))},
+        )
+
+
+def require(*roles: Role) -> Callable[..., Awaitable[Principal]]:
+    """A dependency that lets only these roles in, by token or by session: 401 for nobody, 403 for others.
+
+    What a person calls for that changes something is in the audit before it is worked on, and so is a known caller who
+    is refused. That holds for every route, since every route demands its roles here.
+    """
+
+    async def principal(
+        request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+    ) -> Principal:
+        pool = request.app.state.auth_pool
+        call, path = f"{request.method} {request.scope['route'].path}", request.path_params
+        if credentials is None:
+            caller, valid = await signed_in(request), True
+        else:
+            caller, valid = await _behind(request, credentials.credentials) or (None, False)
+        if caller is None or not valid:
+            if caller is not None:
+                await note_refusal(pool, caller.name, caller.role, f"an old token: {call}", path)
+            raise UnauthorizedError(
+                "token",
+                "send a valid token as 'Authorization: Bearer …'",
+                headers={"WWW-Authenticate": "Bearer"},
+            )
+        if caller.role not in roles:
+            await note_refusal(pool, caller.name, caller.role, call, path)
+            allowed = ", ".join(roles)
+            raise ForbiddenError("role", f"this call is for: {allowed}; ask one of them")
+        _in_measure(request, caller)
+        if caller.role in EVERYONE_INSIDE and request.method not in sessions.SAFE_METHODS:
+            await note_call(pool, caller.name, caller.role, call, path)
+        request.state.principal = caller
+        return caller
+
+    principal.roles = roles  # type: ignore[attr-defined]  # a test reads what each route demands
+    return principal

@@ -29,6 +29,9 @@ def test_a_bucket_empties_and_fills_again():
     clock.now += 0.5
     assert (limiter.take("an"), limiter.take("bo")) == (0.0, 0.0)
     assert limiter.take("an") > 0
+    clock.now += 3600
+    assert [limiter.take("an") for _ in range(60)] == [0.0] * 60
+    assert limiter.take("an") > 0, "an hour of silence fills one bucket, not sixty"
 
 
 @given(st.lists(st.floats(0, 120), min_size=1, max_size=200))
