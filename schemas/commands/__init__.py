@@ -2,6 +2,7 @@
 
 from schemas.commands.callouts import CallOut, GiveTask, PlacePoster, RecordAnswer, RemovePoster, StandDownNow
 from schemas.commands.campaigns import (
+    MOST_MEDIA,
     EndCampaign,
     ExtendCampaign,
     GiveConsent,
@@ -45,6 +46,7 @@ from schemas.commands.partners import ChangePartner, ExplainAreas, NewPartner, R
 from schemas.commands.volunteers import ChangeVolunteer, NewVolunteer
 
 __all__ = [
+    "MOST_MEDIA",
     "AddNote",
     "AgeEstimate",
     "BreakGlass",

@@ -36,10 +36,12 @@ class Text(Strict):
 
 
 Texts = dict[Language, Text]
+MOST_MEDIA = 20
+"""How many photos an appeal shows at most."""
 MediaIds = Annotated[
     list[UUID],
     Field(
-        max_length=20,
+        max_length=MOST_MEDIA,
         description="Photos of children who are missing in the case, in the order in which they are shown; screens and"
         " posters are drawn from them. Left out of an update: they stay; []: no pictures",
     ),

@@ -8,6 +8,10 @@ import typer
 
 from services.cli.options import DEFAULT_DATA, DataOption, do
 
+InLanguage = Annotated[
+    Literal["nl", "fr", "de", "en"], typer.Option(help="In which language to write; JSON is the same in all.")
+]
+
 criteria_app = typer.Typer(help="Flag worrying cases, say why, compare rules; the cases in quarantine.")
 
 
@@ -44,9 +48,7 @@ def criteria_explain(
     rules: Annotated[
         str | None, typer.Option(help="The version of the rules; by default the one that acts.")
     ] = None,
-    language: Annotated[
-        Literal["nl", "fr", "de", "en"], typer.Option(help="The language of criteria and questions.")
-    ] = "en",
+    language: InLanguage = "en",
     form: Annotated[Literal["table", "json"], typer.Option("--format", help="How to write it.")] = "table",
     data: DataOption = DEFAULT_DATA,
 ) -> None:
@@ -60,10 +62,11 @@ def criteria_explain(
 def criteria_compare(
     before: Annotated[str, typer.Option("--from", help="A version of the rules.")],
     after: Annotated[str, typer.Option("--to", help="Another version.")],
+    language: InLanguage = "en",
     form: Annotated[Literal["table", "json"], typer.Option("--format", help="How to write it.")] = "table",
     data: DataOption = DEFAULT_DATA,
 ) -> None:
     """Show which cases of the history other rules would have judged otherwise, and why. Changes nothing."""
     from services.cli import rules as by_rules
 
-    do(lambda: by_rules.compare(data, before, after, form))
+    do(lambda: by_rules.compare(data, before, after, language, form))

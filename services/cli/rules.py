@@ -1,7 +1,10 @@
 """`zoeklicht criteria explain | compare`: what rules say of a case, and what other rules would have said of all."""
 
-from collections.abc import Sequence
+import tomllib
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import cache
+from importlib import resources
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -50,7 +53,7 @@ async def explain(data: Path, case: str, version: str | None, language: str, for
     if form == "json":
         _json(view)
     else:
-        _show(view, Language(language), rules.age_limit)
+        _show(view, _Words(Language(language), rules.age_limit))
 
 
 async def _case(pool: Pool, text: str) -> UUID:
@@ -82,37 +85,65 @@ def _change(event: Recorded, data: AssessmentChanged) -> Json:
     return {"time": event.time.isoformat(), **said}
 
 
-def _show(view: Json, language: Language, age_limit: int) -> None:
-    verdict = "worrying" if view["worrying"] else "not worrying" if view["assessed"] else "not assessed"
+@cache
+def _texts() -> Mapping[str, Mapping[str, str]]:
+    file = resources.files("services.cli").joinpath("rules.toml")
+    return tomllib.loads(file.read_text(encoding="utf-8"))
+
+
+class _Words:
+    """What is said to people, in one language. `age_limit` is in years, of the rules that are applied."""
+
+    def __init__(self, language: Language, age_limit: int) -> None:
+        self.language = language
+        self._age_limit = age_limit
+
+    def __call__(self, name: str, **parts: object) -> str:
+        return _texts()[name][self.language].format(**parts)
+
+    def reason(self, reason: str) -> str:
+        """A criterion, a kind of case or a person's decision."""
+        what, _, name = reason.partition(":")
+        if what == "criterion":
+            return wording.name(Criterion(name), self.language, self._age_limit)
+        return self(name or what)
+
+
+def _show(view: Json, say: _Words) -> None:
+    verdict = "worrying" if view["worrying"] else "not_worrying" if view["assessed"] else "not_assessed"
+    acting = view["acting_rules"]
     out.print(
-        f"case {view['case_number']} ({view['kind']}, {view['state']}, version {view['version']}):"
-        f" [bold]{verdict}[/bold] by {view['rules']}"
-        + (
-            ""
-            if view["rules"] == view["acting_rules"]
-            else f", which does not act: {view['acting_rules']} does"
+        say(
+            "case_is",
+            number=view["case_number"],
+            kind=say(view["kind"]),
+            state=say(view["state"]),
+            version=view["version"],
+            verdict=say(verdict),
+            rules=view["rules"],
         )
+        + ("" if view["rules"] == acting else say("does_not_act", acting=acting))
     )
-    out.print(f"reasons: {', '.join(view['reasons']) or 'none'}")
+    out.print(say("reasons", reasons=", ".join(map(say.reason, view["reasons"])) or say("none")))
     if view["override"]:
-        out.print(f"overridden by {view['override']['by']} (event {view['override']['event_id']})")
+        out.print(say("overridden", **view["override"]))
     if view["medication_overdue"]:
-        out.print(f"medication overdue: child {', '.join(map(str, view['medication_overdue']))}")
-    known = {one["event_id"]: f"{one['type']} of {one['time']} by {one['actor']}" for one in view["evidence"]}
-    findings = Table("child", "criterion", "finding", "evidence")
+        out.print(say("medication_overdue", children=", ".join(map(str, view["medication_overdue"]))))
+    known = {one["event_id"]: say("evidence_of", **one) for one in view["evidence"]}
+    findings = Table(*(say(heading) for heading in ("child", "criterion", "finding", "evidence")))
     for one in view["criteria"]:
-        name = wording.name(Criterion(one["criterion"]), language, age_limit)
-        evidence = "\n".join(f"{known[event_id]}\n{event_id}" for event_id in one["evidence"]) or "none"
-        findings.add_row(str(one["child"]), name, one["value"], evidence)
+        evidence = "\n".join(f"{known[event_id]}\n{event_id}" for event_id in one["evidence"])
+        name = say.reason(f"criterion:{one['criterion']}")
+        findings.add_row(str(one["child"]), name, say(one["value"]), evidence or say("none"))
     out.print(findings)
     for number, one in enumerate(view["open_questions"], 1):
-        mark = " [bold](decides)[/bold]" if one["decisive"] else ""
-        out.print(f"{number}. child {one['child']}: {one['text'][language]}{mark}")
+        mark = f" [bold]{say('decides')}[/bold]" if one["decisive"] else ""
+        out.print(f"{number}. {say('child')} {one['child']}: {one['text'][say.language]}{mark}")
     for one in view["changes"]:
         out.print(f"{one['time']}  {'; '.join(one['changes'])}", markup=False)
 
 
-async def compare(data: Path, before: str, after: str, form: str) -> None:
+async def compare(data: Path, before: str, after: str, language: str, form: str) -> None:
     """Shows which cases two versions of the rules judge differently. Raises RulesError."""
     differences: list[Difference] = []
     cases, unreadable = 0, list[UUID]()
@@ -136,7 +167,7 @@ async def compare(data: Path, before: str, after: str, form: str) -> None:
     if form == "json":
         _json(_document(before, after, cases, unreadable, differences))
     else:
-        _table(before, after, cases, differences)
+        _table(before, after, cases, differences, _Words(Language(language), two.age_limit))
 
 
 def _document(
@@ -160,19 +191,17 @@ def _row(one: Difference) -> Json:
     return {"case_number": row.pop("case_number"), "from": row.pop("before"), "to": row.pop("after"), **row}
 
 
-def _table(before: str, after: str, cases: int, differences: Sequence[Difference]) -> None:
-    shown = Table("case", "kind", before, after, "criteria that differ", "why")
+def _table(before: str, after: str, cases: int, differences: Sequence[Difference], say: _Words) -> None:
+    headings = say("case"), say("kind"), before, after, say("criteria_that_differ"), say("why")
+    shown = Table(*headings)
     for one in differences:
-        names = "\n".join(reason.partition(":")[2] or reason for reason in one.criteria)
-        words = ("worrying" if worrying else "not worrying" for worrying in (one.before, one.after))
-        shown.add_row(one.case_number, one.kind.value, *words, names, "\n".join(one.why))
+        names = "\n".join(map(say.reason, one.criteria))
+        words = (say("worrying" if worrying else "not_worrying") for worrying in (one.before, one.after))
+        shown.add_row(one.case_number, say(one.kind), *words, names, "\n".join(one.why))
     if differences:
         out.print(shown)
     becoming, ceasing, otherwise = summary(differences)
-    out.print(
-        f"{cases} cases: {becoming} would have been worrying, {ceasing} would not have been, {otherwise} for other"
-        " reasons or at other times; nothing was changed"
-    )
+    out.print(say("compared", cases=cases, becoming=becoming, ceasing=ceasing, otherwise=otherwise))
 
 
 def _json(document: dict[str, Any]) -> None:

@@ -137,13 +137,20 @@ class Batch:
         Within a batch the same identity gets the same id, though it is not stored yet.
         """
         if line.event_id not in self.children:
-            self.children[line.event_id] = [self._child(child) for child in line.body.children]
+            self.children[line.event_id] = [
+                self._child(child, line.body.mode) for child in line.body.children
+            ]
         return self.children[line.event_id]
 
-    def _child(self, child: ImportChild) -> UUID:
-        mark = store.fingerprint(self.secret, identity_of(child))
+    def _child(self, child: ImportChild, mode: Mode) -> UUID:
+        mark = store.fingerprint(self.secret, identity_of(child), mode)
         known = self.marks.get(mark) if mark else None
-        child_id = derived_id("import-child", child.ref) if child.ref is not None else known or uuid4()
+        if child.ref is None:
+            child_id = known or uuid4()
+        elif mode is Mode.ACTUAL:
+            child_id = derived_id("import-child", child.ref)
+        else:
+            child_id = derived_id("import-child", mode.value, child.ref)
         if mark:
             self.marks.setdefault(mark, child_id)
         return child_id
@@ -163,7 +170,7 @@ class Batch:
 
     def _seal(self, line: Line, file: File, drafts: Sequence[Draft]) -> None:
         case_id = file.case.case_id
-        self.indexed |= store.fingerprints(self.secret, drafts)
+        self.indexed |= store.fingerprints(self.secret, drafts, self._mode(line, file))
         for number, draft in enumerate(drafts):
             event_id = line.event_id if number == 0 else derived_id("import-derived", line.event_id, number)
             data = sealed_data(draft, event_id, self.keys)
@@ -173,6 +180,11 @@ class Batch:
             self._append(
                 line, draft.stream, str(subject), data, file=owner, derived=event_id if number else None
             )
+
+    def _mode(self, line: Line, file: File | None) -> Mode:
+        if isinstance(line.body, ImportCase):
+            return line.body.mode
+        return file.case.mode if file else Mode.ACTUAL
 
     def _owner(self, draft: Draft, file: File) -> File:
         """Whose stream it is: a merge writes to the other case too."""
@@ -191,9 +203,7 @@ class Batch:
         derived: UUID | None = None,
     ) -> None:
         """Adds an event of a line; `derived` is its id when it only follows from the line."""
-        mode = file.case.mode if file else Mode.ACTUAL
-        if isinstance(line.body, ImportCase):
-            mode = line.body.mode
+        mode = self._mode(line, file)
         caused_by = str(line.event_id) if derived else None
         cause = Cause(ACTOR, self.correlation_id, caused_by, origin=Origin.IMPORT, mode=mode)
         new = NewEvent(data, derived or line.event_id, line.at, line.at, self.imported_at)

@@ -119,7 +119,7 @@ class _Run:
     def _marks(self, lines: Iterable[Line]) -> set[bytes]:
         secret = self.deps.secret
         marks = {
-            store.fingerprint(secret, identity_of(child))
+            store.fingerprint(secret, identity_of(child), line.body.mode)
             for line in lines
             if isinstance(line.body, ImportCase)
             for child in line.body.children

@@ -49,6 +49,12 @@ async def run_due(deps: IntakeDeps) -> int:
     return len(rows)
 
 
+async def arm_releases(deps: IntakeDeps) -> int:
+    """Lets the policy release what was requested before it released by itself; returns how many wait for that now."""
+    kinds = [kind.value for kind, of_kind in deps.policy.kinds.items() if of_kind.release == "automatic"]
+    return len(await deps.pool.fetch(store.SQL["arm_releases"], kinds)) if kinds else 0
+
+
 async def _put_off(deps: IntakeDeps, campaign_id: UUID, kind: str) -> None:
     text = f"the timer '{kind}' of campaign {campaign_id} fails: end or release the campaign by hand, see the log"
 
@@ -101,13 +107,14 @@ async def _release(connection: Connection, deps: IntakeDeps, file: File, campaig
     try:
         if worrying:
             known = await known_of(connection, deps, [file], TIMER)
-            drafts = campaigns.decide_release(campaign, file.case, known, by_policy=True)
+            of_case = file.campaigns.values()
+            drafts = campaigns.decide_release(campaign, file.case, of_case, known, by_policy=True)
             await _commit(connection, deps, file, campaign, drafts)
             log.info("campaign released by policy", campaign_id=str(campaign_id))
             return
     except StateRuleError as error:
         log.debug("not yet released", campaign_id=str(campaign_id), rule=error.rule)
-        if error.rule == "expired":
+        if error.rule in {"expired", "erased"}:
             await connection.execute(store.SQL["clear_timers"], campaign_id, "release")
             return
     await connection.execute(store.SQL["postpone"], campaign_id, "release", LATER)
@@ -134,6 +141,8 @@ async def _main(runtime: Runtime) -> None:
     keys = await create_pool(settings.vault_url, size=2, application="zoeklicht-intake-vault")
     try:
         deps = IntakeDeps(runtime.pool, Vault(keys, settings.master_key_bytes), settings, policy)
+        if armed := await arm_releases(deps):
+            log.info("campaigns requested earlier wait for their release by policy", campaigns=armed)
         forget_at = 0.0
         while not runtime.stop.is_set():
             with runtime.works.doing("the timers"):

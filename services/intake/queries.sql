@@ -33,7 +33,9 @@ select fingerprint, child_id from intake.blind_index where fingerprint = any($1:
 delete from intake.blind_index where child_id = any($1::uuid[])
 
 -- cases_of_children: the cases of these children
-select c.child_id, c.case_id, o.case_number, o.open from intake.case_child c join intake.case_open o using (case_id)
+select c.child_id, c.case_id, o.case_number, o.open, e.mode
+from intake.case_child c join intake.case_open o using (case_id)
+join eventlog.events e on e.stream = 'case-' || c.case_id and e.version = 1
 where c.child_id = any($1::uuid[]) order by o.case_number
 
 -- set_timer: when something is due; a later call moves it
@@ -49,6 +51,16 @@ where t.due_at <= clock_timestamp() and (t.kind <> 'release' or coalesce((
     select (e.data->>'worrying')::boolean from eventlog.events e
     where e.stream = 'assessment-' || c.case_id order by e.version desc limit 1), false))
 order by t.due_at limit $1
+
+-- arm_releases: campaigns of these kinds that wait for their release in an open case wait for the one by policy too
+insert into intake.timer (campaign_id, kind, due_at)
+select c.campaign_id, 'release', clock_timestamp() from intake.campaign c
+join intake.case_open o on o.case_id = c.case_id and o.open
+join eventlog.events e on e.stream = 'campaign-' || c.campaign_id and e.version = 1
+where e.type = 'campaign.requested.v1' and e.origin = 'live' and e.data #>> '{appeal,kind}' = any($1::text[])
+  and not exists (select from eventlog.events later where later.stream = e.stream
+      and later.type in ('campaign.released.v1', 'campaign.ended.v1'))
+on conflict do nothing returning campaign_id
 
 -- postpone: looks again after a while
 update intake.timer set due_at = clock_timestamp() + $3::interval where campaign_id = $1 and kind = $2

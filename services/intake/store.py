@@ -20,6 +20,7 @@ from schemas.events import (
     ChildrenJoined,
     EventData,
 )
+from schemas.vocabulary import Mode
 from services.eventlog.store import Append, Cause, NewEvent, Recorded, Stop, append, tolerated
 from services.intake.domain import campaign as campaigns
 from services.intake.domain import case as cases
@@ -85,20 +86,25 @@ def fingerprint_key(master_key: bytes) -> bytes:
     return derive(master_key, "blind-index")
 
 
-def fingerprint(secret: bytes, identity: Mapping[str, Any] | None) -> bytes | None:
-    """What finds a child again; None unless names and birth date are all known."""
+def fingerprint(secret: bytes, identity: Mapping[str, Any] | None, mode: Mode) -> bytes | None:
+    """What finds a child again among those of the mode: nobody of an exercise is anybody real.
+
+    None unless names and birth date are all known.
+    """
     parts = identifying(dict(identity or {}))
-    return blind(secret, *parts) if parts else None
+    if not parts:
+        return None
+    return blind(secret, *parts) if mode is Mode.ACTUAL else blind(secret, mode.value, *parts)
 
 
-def fingerprints(secret: bytes, drafts: Iterable[Draft]) -> dict[bytes, UUID]:
-    """The fingerprints of every identity in these drafts."""
+def fingerprints(secret: bytes, drafts: Iterable[Draft], mode: Mode) -> dict[bytes, UUID]:
+    """The fingerprints of every identity in these drafts of cases of a mode."""
     found = {}
     for draft in drafts:
         for row in draft.fields.get("children") or ():
             identity = row.get("identity") if isinstance(row, Mapping) else None
             if isinstance(identity, Secret):
-                mark = fingerprint(secret, identity.value)
+                mark = fingerprint(secret, identity.value, mode)
                 if mark:
                     found[mark] = UUID(identity.key.removeprefix("child:"))
     return found
@@ -123,7 +129,7 @@ async def forget_children(connection: Connection, children: Iterable[UUID]) -> N
 async def cases_of_children(
     connection: Connection | Pool, children: Iterable[UUID]
 ) -> list[Mapping[str, Any]]:
-    """Rows (child_id, case_id, case_number, open), in order of number."""
+    """Rows (child_id, case_id, case_number, open, mode), in order of number."""
     return list(await connection.fetch(SQL["cases_of_children"], list(children)))
 
 
@@ -187,7 +193,7 @@ async def commit(
             if draft.darkens
         ]
     versions = await append(connection, appends, stops)
-    await index_children(connection, fingerprints(secret, drafts))
+    await index_children(connection, fingerprints(secret, drafts, cause.mode))
     facts = [(subjects.get(draft.stream, files[-1].case.case_id), event.data) for draft, event in events]
     await note_cases(connection, facts)
     await _note_links(connection, drafts)

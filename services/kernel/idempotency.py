@@ -42,7 +42,10 @@ async def forget_old(pool: Pool, most: int = 500) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Idempotency:
-    """One key of one principal on one route, with the fingerprint of the body."""
+    """One key of one principal on one route, with the fingerprint of the body.
+
+    What is stored of the key is a keyed hash: a caller may have made it from a name.
+    """
 
     principal: str
     route: str
@@ -57,7 +60,7 @@ class Idempotency:
             f" and created_at > clock_timestamp() - interval '{KEPT}'",
             self.principal,
             self.route,
-            self.key,
+            self._stored_key,
         )
         if row is None:
             return
@@ -92,11 +95,15 @@ class Idempotency:
             " created_at = clock_timestamp()",
             self.principal,
             self.route,
-            self.key,
+            self._stored_key,
             self.body,
             status,
             box.model_dump_json(),
         )
+
+    @property
+    def _stored_key(self) -> str:
+        return blind(self.secret, "key", self.key).hex()
 
     @property
     def _bound_to(self) -> bytes:

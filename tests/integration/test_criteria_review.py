@@ -167,7 +167,7 @@ async def test_a_case_that_cannot_be_read_says_so(told, serving, installed, caps
     assert (await (await serving(CriteriaDeps(told, BOOK)))(A))[1]["rule"] == "unreadable"
     with pytest.raises(UnreadableHistoryError, match="by hand"):
         await command.explain(installed, str(A), None, "en", "json")
-    await command.compare(installed, OLD, OTHER, "json")
+    await command.compare(installed, OLD, OTHER, "en", "json")
     found = json.loads(capsys.readouterr().out)
     assert (found["cases"], found["unreadable"]) == (2, [str(A)])
 
@@ -189,19 +189,23 @@ async def test_comparing_names_the_cases_that_would_change(told, installed, caps
     """Every case of the history, open or closed: which would have been judged otherwise, by which criteria, and why."""
     before = await size(told)
     capsys.readouterr()
-    await command.compare(installed, OLD, OTHER, "json")
+    await command.compare(installed, OLD, OTHER, "en", "json")
     found = json.loads(capsys.readouterr().out)
     assert (found["cases"], found["would_be_worrying"], found["would_not_be_worrying"]) == (3, 1, 1)
     rows = {row["why"][0].partition(" ")[0]: (row["from"], row["to"]) for row in found["differences"]}
     assert rows == {"criterion:under_13": (False, True), "criterion:out_of_character": (True, False)}
     assert await size(told) == before
-    await command.compare(installed, OLD, OTHER, "table")
+    await command.compare(installed, OLD, OTHER, "en", "table")
     shown = capsys.readouterr().out
     assert "3 cases: 1 would have been worrying, 1 would not have been" in shown
-    await command.compare(installed, OLD, OLD, "table")
+    await command.compare(installed, OLD, OTHER, "fr", "table")
+    shown = capsys.readouterr().out
+    for text in ("critères", "3 dossiers", "fugue", "moins de"):
+        assert text in shown
+    await command.compare(installed, OLD, OLD, "en", "table")
     assert "0 would have been worrying, 0 would not have been" in capsys.readouterr().out
     with pytest.raises(RulesError, match="choose one of MD-2002-02-20, HYPOTHETICAL-2030"):
-        await command.compare(installed, OLD, "MD-1900", "table")
+        await command.compare(installed, OLD, "MD-1900", "en", "table")
 
 
 async def test_comparing_looks_at_every_page(pool, installed, capsys, monkeypatch):
@@ -211,7 +215,7 @@ async def test_comparing_looks_at_every_page(pool, installed, capsys, monkeypatc
         await tell(pool, case_id(number), opened(13))
     await Assessor(pool, load_rulebook(), SystemClock()).apply(await messages(pool))
     capsys.readouterr()
-    await command.compare(installed, OLD, OTHER, "json")
+    await command.compare(installed, OLD, OTHER, "en", "json")
     found = json.loads(capsys.readouterr().out)
     assert (found["cases"], found["would_be_worrying"]) == (5, 5)
 
@@ -229,8 +233,20 @@ async def test_a_case_is_explained(pool, installed, capsys, name):
     assert len(found["changes"]) == len(await assessments(pool, B)) == 3
     await command.explain(installed, name, None, "nl", "table")
     shown = capsys.readouterr().out
-    for text in ("2021-0001", "not worrying", "overridden by operator-1", "levensgevaar", "possible"):
+    for text in (
+        "2021-0001",
+        "niet onrustwekkend",
+        "anders beslist door operator-1",
+        "levensgevaar",
+        "mogelijk",
+        "bevinding",
+    ):
         assert text in shown
+    told = "".join(
+        line for line in shown.splitlines() if not line.startswith("20")
+    )  # changes are for machines
+    for english in ("criterion", "finding", "child ", "runaway", "reasons", "decides"):
+        assert english not in told
 
 
 async def test_an_unknown_case_is_an_error(told, installed):

@@ -25,7 +25,7 @@ from services.eventlog.store import (
     stopped,
 )
 from services.intake.handlers.steps import IntakeDeps
-from services.intake.main import run_due
+from services.intake.main import arm_releases, run_due
 from services.intake.policy import load_policy
 from services.kernel.vault import Vault, key_name
 
@@ -152,6 +152,32 @@ async def test_an_identity_that_becomes_known_later_shows_the_duplicate(api):
     third = (await api.post("/v1/cases", CASE)).body
     assert [one["case_id"] for one in third["possible_duplicates"]] == [first, second]
     assert third["children"][0]["child_id"] == found[0]["child_id"], "whoever was known first"
+
+
+async def test_a_child_of_an_exercise_is_nobody_real(api):
+    """Neither recognises the other: not at an opening, not by a correction; a search says which is which."""
+    real = (await api.post("/v1/cases", CASE)).body
+    drill = (await api.post("/v1/cases", CASE | {"mode": "exercise"})).body
+    again = (await api.post("/v1/cases", CASE | {"mode": "exercise"})).body
+    assert (
+        real["children"][0]["child_id"]
+        != drill["children"][0]["child_id"]
+        == again["children"][0]["child_id"]
+    )
+    assert drill["possible_duplicates"] == []
+    assert [one["case_id"] for one in again["possible_duplicates"]] == [drill["case_id"]]
+    names = {k: LOU[k] for k in ("given_name", "family_name", "date_of_birth")}
+    late = await api.opened(children=[{"given_name": "Lou"}])
+    got = await api.fact(late, "details_corrected", children=[{"child": 0, **names}])
+    assert [one["case_id"] for one in got.body["possible_duplicates"]] == [real["case_id"]]
+    found = (await api.post("/v1/children:search", names)).body["items"]
+    modes = {case["case_id"]: case["mode"] for item in found for case in item["cases"]}
+    assert modes == {
+        real["case_id"]: "actual",
+        drill["case_id"]: "exercise",
+        again["case_id"]: "exercise",
+        late: "actual",
+    }
 
 
 async def test_a_child_called_in_twice_at_once_is_one_child(api):
@@ -588,7 +614,7 @@ async def test_an_expired_campaign_ends_by_itself(api, deps):
     await api.pool.execute("update intake.timer set due_at = clock_timestamp() - interval '1 s'")
     assert await run_due(deps) == 1
     assert (await api.case(case))["campaigns"][0]["state"] == "released", "a timer alone ends nothing"
-    later, _ = await in_time(lambda end: api.released(case, expires_at=end.isoformat()))
+    later, _ = await in_time(lambda end: api.released(case, "public", expires_at=end.isoformat()))
     async with asyncio.timeout(90):
         while not await run_due(deps):
             await api.pool.execute("select pg_sleep(0.05)")
@@ -629,6 +655,29 @@ async def test_automatic_release_waits_for_worrying_and_for_consents(api, deps):
     await api.put(case, assessment_stream(UUID(case)), assessed(worrying=True))
     assert await state() == "released"
     assert await api.pool.fetchval("select count(*) from intake.timer where kind = 'release'") == 0
+
+
+async def test_a_policy_that_became_automatic_releases_what_was_requested_before(api, deps):
+    """At its start the service sees what waits: not another kind, not what is released or ended, not a closed case."""
+    kinds = dict(deps.policy.kinds)
+    kinds["vignette"] = kinds["vignette"].model_copy(update={"release": "automatic"})
+    automatic = replace(deps, policy=deps.policy.model_copy(update={"kinds": kinds}))
+    case, closed = await api.opened(), await api.opened()
+    waiting, other = await api.requested(case), await api.requested(case, "public")
+    over = await api.requested(case)
+    await api.post(f"/v1/campaigns/{over}/end", {"reason": "other"}, "coordinator")
+    await api.requested(closed)
+    await api.fact(closed, "closed", outcomes=[{"child": 0, "outcome": "returned"}])
+    assert (await arm_releases(deps), await arm_releases(automatic), await arm_releases(automatic)) == (
+        0,
+        1,
+        0,
+    )
+    await api.put(case, assessment_stream(UUID(case)), assessed(worrying=True))
+    await run_due(automatic)
+    states = {one["campaign_id"]: one["state"] for one in (await api.case(case))["campaigns"]}
+    assert states == {waiting: "released", other: "requested", over: "ended"}
+    assert await arm_releases(automatic) == 0
 
 
 async def test_an_automatic_release_that_came_too_late_is_not_tried_for_ever(api, deps):

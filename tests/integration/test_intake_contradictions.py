@@ -89,6 +89,20 @@ async def own_release(api: Api, case: str) -> Got:
     return await api.post(f"/v1/campaigns/{campaign}/release", {}, "coordinator")
 
 
+async def second_of_a_kind(api: Api, case: str) -> Got:
+    await api.released(case, "child_alert")
+    campaign = await api.requested(case, "child_alert")
+    return await api.post(f"/v1/campaigns/{campaign}/release", {}, "coordinator")
+
+
+def counted(what: str, **figures: int) -> Tried:
+    async def tried(api: Api, case: str) -> Got:
+        about = {"case_id": case} if what == "reach" else {}
+        return await api.post(f"/v1/{what}", {**about, **figures, "at": in_hours(1)})
+
+    return tried
+
+
 async def ended(api: Api, case: str) -> Got:
     campaign = await api.released(case)
     await api.post(f"/v1/campaigns/{campaign}/end", {"reason": "other"}, "coordinator")
@@ -158,6 +172,27 @@ CONTRADICTIONS: dict[str, tuple[Tried, int, str]] = {
         422,
         "sighting-before-disappearance",
     ),
+    "a disappearance in the future": (opening(disappeared_at=in_hours(1)), 422, "in-the-future"),
+    "a correction to a disappearance in the future": (
+        fact("details_corrected", disappeared_at=in_hours(1)),
+        422,
+        "in-the-future",
+    ),
+    "a sighting in the future": (fact("sighting_reported", at=in_hours(1)), 422, "in-the-future"),
+    "the police will be informed": (fact("police_informed", at=in_hours(1)), 422, "in-the-future"),
+    "a child will be found": (
+        fact("child_located", child=0, outcome="returned", at=in_hours(1)),
+        422,
+        "in-the-future",
+    ),
+    "a consent in the future": (step("consents", consent("police", at=in_hours(1))), 422, "in-the-future"),
+    "a request with a consent in the future": (
+        wanted(consents=[consent("police"), consent("child_focus", at=in_hours(1))]),
+        422,
+        "in-the-future",
+    ),
+    "calls of the future": (counted("calls", count=1), 422, "in-the-future"),
+    "reach in the future": (counted("reach", people=1, interactions=1), 422, "in-the-future"),
     "an unknown postcode at the opening": (
         opening(last_seen={"postal_code": "1999"}),
         422,
@@ -193,6 +228,7 @@ CONTRADICTIONS: dict[str, tuple[Tried, int, str]] = {
     ),
     "release by whoever requested": (own_release, 403, "four-eyes"),
     "release twice": (step("release", {}), 409, "already-released"),
+    "a second campaign of a kind": (second_of_a_kind, 409, "kind-is-shown"),
     "a waiver by somebody who may not": (
         step("consents", consent("police", waives=["parents"], reason="x")),
         422,

@@ -113,6 +113,17 @@ async def test_refs_and_identities_name_the_same_child(deps):
     assert found == 3
 
 
+async def test_a_ref_of_an_exercise_names_nobody_real(deps):
+    """Nor do its names and birth date: an exercise in a file is as far from real cases as one that is played here."""
+    with_ref = OPEN | {"children": [{"ref": "k", "given_name": "Noa"}]}
+    drill = {"mode": "exercise"}
+    openings = {"a": OPEN, "b": OPEN | drill, "c": with_ref, "d": with_ref | drill, "e": with_ref | drill}
+    await import_lines(deps, [line("case.opened", data, ref) for ref, data in openings.items()])
+    a, b, c, d, e = [(await view(deps, ref))["children"][0]["child_id"] for ref in openings]
+    assert len({a, b, c, d}) == 4
+    assert d == e
+
+
 async def test_lines_are_judged_by_the_lines_before_them(deps, pool):
     """A line before what it needs is bad, the second time too, though by then it is there."""
     lines = [

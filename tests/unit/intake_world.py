@@ -1,7 +1,8 @@
 """A case in memory, for given/when/then tests of intake's deciders."""
 
 from collections import defaultdict
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -26,6 +27,7 @@ from services.intake.domain import campaigns, facts
 from services.intake.domain.appeal import Known
 from services.intake.domain.campaign import is_active
 from services.intake.domain.drafts import Draft
+from services.intake.domain.media import Gallery, Photo
 from services.intake.domain.merging import decide_merge
 from services.intake.domain.policy import Policy
 from services.intake.policy import load_policy
@@ -49,6 +51,8 @@ class World:
     now: datetime = START
     policy: Policy = field(default_factory=load_policy)
     latest: list[str] = field(default_factory=list)
+    erased: set[UUID] = field(default_factory=set)
+    gallery: Gallery = field(default_factory=lambda: Gallery(seed=bytes(32)))
 
     def known(self, actor: str = "lead", role: str = "coordinator", *others: "World") -> Known:
         files = [self.file, *(other.file for other in others)]
@@ -58,14 +62,26 @@ class World:
             policy=self.policy,
             actor=actor,
             role=role,
-            identities={c.child_id: c.identity.opened(KEYS) for f in files for c in f.case.children},
-            texts={k: c.texts.opened(KEYS) for k, c in self.file.campaigns.items() if c.texts},
+            identities={
+                c.child_id: None if c.child_id in self.erased else c.identity.opened(KEYS)
+                for f in files
+                for c in f.case.children
+            },
+            texts={k: c.texts.opened(KEYS) for f in files for k, c in f.campaigns.items() if c.texts},
             signed={
                 (k, party): {"given_by": one.given_by.opened(KEYS)}
                 for k, c in self.file.campaigns.items()
                 for party, one in c.consents.items()
             },
+            gallery=self.gallery,
         )
+
+    def photo(self, child: int = 0) -> UUID:
+        """A photo of a child of the case."""
+        media_id, child_id = uuid4(), self.file.case.children[child].child_id
+        photo = Photo(media_id, child_id, "image/jpeg", 30, 40)
+        self.gallery = replace(self.gallery, photos={**self.gallery.photos, media_id: photo})
+        return media_id
 
     def record(self, drafts: list[Draft], actor: str = "lead") -> None:
         for draft in drafts:
@@ -88,7 +104,7 @@ class World:
             self.file = store.with_event(self.file, event)
         self.latest = [draft.model.TYPE for draft in drafts]
 
-    def open(self, *children: dict[str, Any], **more: Any) -> "World":
+    def open(self, *children: dict[str, Any], ids: Sequence[UUID] = (), **more: Any) -> "World":
         people = [
             {"given_name": f"Kind{n}", "family_name": "Voorbeeld", **c}
             for n, c in enumerate(children or ({},))
@@ -96,7 +112,7 @@ class World:
         command = OpenCase.model_validate(
             {"kind": "runaway", "reported_by": "parent", "disappeared_at": START, "children": people, **more}
         )
-        ids = [uuid4() for _ in people]
+        ids = ids or [uuid4() for _ in people]
         self.record(facts.decide_open(self.file.case, "2021-000001", command, ids, self.known()))
         return self
 
@@ -153,8 +169,21 @@ class World:
         self.record(campaigns.decide_request(empty, self.file.case, command, self.known()), "operator")
         return campaign_id
 
-    def release(self, campaign_id: UUID, actor: str = "lead", role: str = "coordinator") -> UUID:
-        drafts = campaigns.decide_release(self.campaign(campaign_id), self.file.case, self.known(actor, role))
+    def release(
+        self,
+        campaign_id: UUID,
+        actor: str = "lead",
+        role: str = "coordinator",
+        *,
+        beside_others: bool = False,
+    ) -> UUID:
+        """Releases it; `beside_others`: as in logs from before only one of a kind was shown."""
+        drafts = campaigns.decide_release(
+            self.campaign(campaign_id),
+            self.file.case,
+            () if beside_others else self.file.campaigns.values(),
+            self.known(actor, role),
+        )
         self.record(drafts, actor)
         return campaign_id
 

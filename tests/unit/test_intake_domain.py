@@ -273,18 +273,58 @@ def test_four_eyes_and_roles():
 
 def test_a_child_alert_lasts_24_hours_at_most():
     """Six hours at a time, three extensions however short, a day in all."""
-    world = World().open()
-    campaign = world.release(world.request("child_alert"))
-    assert world.campaign(campaign).shown.expires_at == START + timedelta(hours=6)
-    for hours in (12, 18, 24):
-        world.extend(campaign, hours)
-    short = world.release(world.request("child_alert"))
-    for hours in (7, 8, 9):
-        world.extend(short, hours)
-    for one, hours in ((campaign, 25), (short, 10)):
+    for extended, too_long in (((12, 18, 24), 25), ((7, 8, 9), 10)):
+        world = World().open()
+        campaign = world.release(world.request("child_alert"))
+        assert world.campaign(campaign).shown.expires_at == START + timedelta(hours=6)
+        for hours in extended:
+            world.extend(campaign, hours)
         with pytest.raises(StateRuleError) as refused:
-            world.extend(one, hours)
+            world.extend(campaign, too_long)
         assert refused.value.rule == "extensions-used"
+
+
+def test_of_each_kind_one_campaign_is_shown():
+    """A second one of the kind waits until the first has ended; one of another kind goes beside it."""
+    world = World().open()
+    first, second = world.release(world.request()), world.request()
+    world.release(world.request("public"))
+    with pytest.raises(StateRuleError) as refused:
+        world.release(second)
+    assert (refused.value.rule, refused.value.extra) == ("kind-is-shown", {"campaign_id": str(first)})
+    world.end(first)
+    world.release(second)
+    assert len(world.active()) == 2
+
+
+def test_an_appeal_with_nobody_is_refused():
+    """When the identities of all whom it could show are erased, nothing is requested, released, updated or extended."""
+    world = World().open({}, {"given_name": "Ander"})
+    waiting, shown = world.request("public"), world.release(world.request())
+    one, other = (child.child_id for child in world.file.case.children)
+    world.erased = {one}
+    world.update(shown, areas=["BE"])
+    assert world.shown(shown) == [1]
+    lasting = (world.campaign(shown).shown.expires_at - START) / timedelta(hours=1)
+    world.erased = {one, other}
+    for act in (
+        world.request,
+        lambda: world.release(waiting),
+        lambda: world.update(shown, areas=["24062"]),
+        lambda: world.extend(shown, lasting + 1),
+    ):
+        with pytest.raises(StateRuleError) as refused:
+            act()
+        assert refused.value.rule == "erased"
+
+
+def test_a_campaign_that_could_only_show_somebody_erased_ends():
+    """When the last child that could be recognised is found, no display is left with an appeal about nobody."""
+    world = World().open({}, {"given_name": "Ander"})
+    shown = world.release(world.request())
+    world.erased = {world.file.case.children[1].child_id}
+    world.fact("child_located", child=0, outcome="returned", at=START)
+    assert (world.active(), world.campaign(shown).state) == ([], "ended")
 
 
 def test_the_whole_duration_is_bounded_too():

@@ -89,6 +89,11 @@ class Machine(RuleBasedStateMachine):
                 assert campaign.continues or campaign.released_by != campaign.requested_by
 
     @invariant()
+    def of_each_kind_one_is_shown(self):
+        kinds = [self.world.campaign(campaign_id).shown.kind for campaign_id in self.world.active()]
+        assert len(kinds) == len(set(kinds))
+
+    @invariant()
     def only_missing_children_are_shown(self):
         missing = {child.index for child in self.world.file.case.missing}
         for campaign_id in self.world.active():

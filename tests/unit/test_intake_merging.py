@@ -73,17 +73,53 @@ def test_an_age_that_only_the_duplicate_knows_is_known_in_the_other_case():
 
 
 def test_of_several_campaigns_of_a_kind_the_last_that_was_released_goes_on():
-    """However early it was requested: it shows everybody who was missing at its release."""
+    """However early it was requested: it shows everybody who was missing at its release.
+
+    A log from before only one of a kind was shown may hold two.
+    """
     source, joining, target = World().open({}), World().open({"given_name": "Ander"}), World().open({})
     early = source.request()
     source.release(source.request())
     joining.merge(source)
     source.now += timedelta(hours=1)
-    source.release(early)
+    source.release(early, beside_others=True)
     source.merge(target)
     (left,) = target.active()
     assert target.campaign(left).continues == early
     assert target.shown(left) == [0, 1]
+
+
+def test_the_campaign_that_stays_shows_all_that_both_showed():
+    """Where, in which languages and with which photos of the same child: no display goes dark for a child still missing."""
+    source, target = World().open({}), World().open({})
+    child = target.file.case.children[0].child_id
+    source = World().open({}, ids=[child])
+    ours, theirs = source.photo(), target.photo()
+    source.release(source.request(areas=["24062", "21004"], languages=["fr"], media=[ours]))
+    own = {"nl": {"headline": "eigen", "body": "x"}}
+    kept = target.release(target.request(areas=["24062"], languages=["nl"], media=[theirs], texts=own))
+    source.merge(target)
+    shown = target.campaign(kept).shown
+    assert (source.active(), target.active(), target.shown(kept)) == ([], [kept], [0])
+    assert (shown.areas, shown.languages) == (("24062", "21004"), ("nl", "fr"))
+    assert [one.media_id for one in shown.media] == [theirs, ours]
+    assert target.campaign(kept).texts.opened(KEYS)["nl"]["headline"] == "eigen"
+    again = World().open({}, ids=[child])
+    again.release(again.request(areas=["21004"], languages=["fr"]))
+    again.merge(target)
+    assert target.latest == [], "it shows as much already"
+
+
+def test_a_duplicate_whose_children_were_found_widens_nothing():
+    """Where it was shown is no reason to show somebody else there."""
+    source, target = World().open({}, {"given_name": "Ander"}), World().open({"given_name": "Derde"}, {})
+    source.release(source.request(areas=["BE"]))
+    source.fact("child_located", child=1, outcome="returned", at=START)
+    target.fact("child_located", child=1, outcome="returned", at=START)
+    source.fact("details_corrected", children=[{"child": 0, "given_name": "Kind1"}])
+    kept = target.release(target.request())
+    source.merge(target)
+    assert (target.active(), target.campaign(kept).shown.areas) == ([kept], ("24062",))
 
 
 def test_a_person_who_decided_that_it_is_worrying_is_heard_in_the_other_case():

@@ -56,15 +56,23 @@ def checked_areas(areas: Iterable[str | Drawn]) -> tuple[str, ...]:
         raise ContentError(f"areas.{error.index}", error.rule, str(error)) from error
 
 
+def recognisable(children: Iterable[Child], known: Known) -> list[Child]:
+    """Those of the children whom an appeal can show: their identity is not erased."""
+    return [child for child in children if known.identities.get(child.child_id) is not None]
+
+
 def persons(children: Iterable[Child], known: Known) -> list[dict[str, Any]]:
     """Each child as the appeal shows it; a child whose identity is erased is not shown."""
-    shown = []
-    for child in children:
-        identity = known.identities.get(child.child_id)
-        if identity is not None:
-            portrait = Secret(key_name("child", child.child_id), _portrait(child, identity))
-            shown.append({"child": child.index, "child_id": child.child_id, "portrait": portrait})
-    return shown
+    return [
+        {
+            "child": child.index,
+            "child_id": child.child_id,
+            "portrait": Secret(
+                key_name("child", child.child_id), _portrait(child, known.identities[child.child_id] or {})
+            ),
+        }
+        for child in recognisable(children, known)
+    ]
 
 
 def _portrait(child: Child, identity: Identity) -> dict[str, Any]:

@@ -16,7 +16,15 @@ from schemas.events import (
     Media,
 )
 from schemas.vocabulary import CampaignKind, EndReason, Language, Origin
-from services.intake.domain.appeal import LANGUAGES, Known, Words, checked_areas, persons, words
+from services.intake.domain.appeal import (
+    LANGUAGES,
+    Known,
+    Words,
+    checked_areas,
+    persons,
+    recognisable,
+    words,
+)
 from services.intake.domain.campaign import (
     Authority,
     Campaign,
@@ -36,6 +44,7 @@ from services.intake.domain.policy import KindPolicy
 from services.kernel.vault import key_name
 
 _NOBODY_MISSING = "nobody is missing in this case any more: there is nothing to show"
+_ERASED = "the identity of everybody whom this could show is erased: there is nobody to show"
 
 
 def _searching(case: Case) -> None:
@@ -43,6 +52,14 @@ def _searching(case: Case) -> None:
         raise StateRuleError("case-closed", "the case is closed: reopen it first")
     if not case.missing:
         raise StateRuleError("nobody-missing", _NOBODY_MISSING)
+
+
+def _to_show(children: Iterable[Child], known: Known) -> list[Child]:
+    """The children, of whom at least one can be shown. Raises StateRuleError: an appeal with nobody helps nobody."""
+    people = list(children)
+    if not recognisable(people, known):
+        raise StateRuleError("erased", _ERASED)
+    return people
 
 
 def decide_request(campaign: Campaign, case: Case, command: RequestCampaign, known: Known) -> list[Draft]:
@@ -59,7 +76,7 @@ def decide_request(campaign: Campaign, case: Case, command: RequestCampaign, kno
         "audiences": policy.named_audiences,
         "languages": command.languages or LANGUAGES,
         "expires_at": command.expires_at,
-        "persons": persons(case.missing, known),
+        "persons": persons(_to_show(case.missing, known), known),
         "texts": _sealed_words(campaign, _own_words(command)) if own else None,
         "own_texts": own,
         **_pictures(
@@ -163,10 +180,13 @@ def _showing(campaign: Campaign) -> None:
         raise StateRuleError("imported", "this campaign is history and shows nothing: request a new one")
 
 
-def decide_release(campaign: Campaign, case: Case, known: Known, *, by_policy: bool = False) -> list[Draft]:
+def decide_release(
+    campaign: Campaign, case: Case, of_case: Iterable[Campaign], known: Known, *, by_policy: bool = False
+) -> list[Draft]:
     """Releases a campaign; with `by_policy` nobody does, so roles and four eyes are not asked.
 
-    Raises NotAllowedError, or StateRuleError that names the parties that are missing or refuse.
+    `of_case`: all campaigns of the case. Raises NotAllowedError, or StateRuleError that names the campaign of this
+    kind that is shown already, or the parties that are missing or refuse.
     """
     policy = known.policy.kinds[campaign.shown.kind]
     _going_on(campaign)
@@ -175,12 +195,26 @@ def decide_release(campaign: Campaign, case: Case, known: Known, *, by_policy: b
     _searching(case)
     if not by_policy:
         _may_release(campaign, policy, known)
+    _only_one(campaign, of_case)
     authority = Authority(campaign, policy)
     expires_at = campaign.shown.expires_at or known.now + policy.stretch
     if expires_at <= known.now:
         raise StateRuleError("expired", "the end that was asked for is past: request a new campaign")
-    appeal = appeal_of(campaign, case, case.missing, known, expires_at=expires_at)
+    people = _to_show(case.missing, known)
+    appeal = appeal_of(campaign, case, people, known, expires_at=expires_at)
     return [released(authority, campaign, appeal)]
+
+
+def _only_one(campaign: Campaign, of_case: Iterable[Campaign]) -> None:
+    """Raises StateRuleError while another campaign of the kind is shown: displays would show the child twice."""
+    kind = campaign.shown.kind
+    others = [one for one in of_case if is_showing(one) and one.shown.kind is kind]
+    if others:
+        raise StateRuleError(
+            "kind-is-shown",
+            f"another {kind.value} campaign of this case is shown: update that one, or end it first",
+            campaign_id=str(others[0].campaign_id),
+        )
 
 
 def released(
@@ -210,7 +244,7 @@ def appeal_of(
     areas: tuple[str, ...] | None = None,
     languages: Sequence[Language] | None = None,
     own: Words | None = None,
-    photos: Sequence[Photo] | None = None,
+    photos: Sequence[Photo | Media] | None = None,
 ) -> dict[str, Any]:
     """The whole appeal anew: who is still missing, in every language.
 
@@ -261,7 +295,7 @@ def decide_update(campaign: Campaign, case: Case, command: UpdateCampaign, known
     _check_words(command, case, known)
     areas = None if command.areas is None else checked_areas(command.areas)
     own = None if command.texts is None else _own_words(command)
-    people = covered(campaign, case.missing)
+    people = _to_show(covered(campaign, case.missing), known)
     named = command.media
     appeal = appeal_of(
         campaign,
@@ -287,7 +321,7 @@ def show_without(
     """
     return [
         show(campaign, case, people, known)
-        if (people := covered(campaign, left))
+        if recognisable(people := covered(campaign, left), known)
         else ended(campaign, EndReason.CHILD_FOUND)
         for campaign in campaigns
         if is_showing(campaign)
@@ -325,7 +359,7 @@ def decide_extend(campaign: Campaign, case: Case, command: ExtendCampaign, known
         raise StateRuleError(
             "max-duration", f"such a campaign lasts {policy.max_hours} h at most in all: request a new one"
         )
-    people = covered(campaign, case.missing)
+    people = _to_show(covered(campaign, case.missing), known)
     appeal = appeal_of(campaign, case, people, known, expires_at=command.expires_at)
     return [Draft(campaign.stream, CampaignExtended, {"campaign_id": campaign.campaign_id, "appeal": appeal})]
 

@@ -4,11 +4,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from itertools import product
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
+from schemas.commands import MOST_MEDIA
 from schemas.events import (
     CampaignRequested,
+    CampaignUpdated,
     CaseMerged,
     ChildrenJoined,
     CircumstanceReported,
@@ -17,9 +19,9 @@ from schemas.events import (
     WorryingOverridden,
 )
 from schemas.vocabulary import Answer, CampaignKind, Criterion, EndReason
-from services.intake.domain.appeal import Known
+from services.intake.domain.appeal import Known, recognisable
 from services.intake.domain.campaign import Authority, Campaign, initial_state, is_showing
-from services.intake.domain.campaigns import appeal_of, covered, end_all, released, show
+from services.intake.domain.campaigns import appeal_of, covered, end_all, released
 from services.intake.domain.case import Case, Child
 from services.intake.domain.drafts import Draft, Secret
 from services.intake.domain.errors import ContentError, StateRuleError
@@ -27,6 +29,7 @@ from services.intake.domain.identity import same_person
 from services.kernel.ids import derived_id
 from services.kernel.vault import key_name
 
+T = TypeVar("T")
 Moved = Mapping[UUID, Child]
 """The id of a child of the duplicate → that child in the other case."""
 
@@ -164,15 +167,45 @@ def _going_on(
     drafts: list[Draft] = []
     for kind, campaign in _newest(campaigns).items():
         shown = [moved[p.child_id] for p in campaign.shown.persons if p.child_id in moved]
-        people = {child.index: child for child in shown if child.outcome is None}
+        people = {child.index: child for child in recognisable(shown, known) if child.outcome is None}
         there = ours.get(kind)
         if there is not None:
-            before = {child.index: child for child in covered(there, other.missing)}
-            if people.keys() - before.keys():
-                drafts.append(show(there, other, _in_order(before | people), known))
+            drafts += _united(there, campaign, other, people, known)
         elif people:
             drafts += _carried(campaign, other, _in_order(people), known)
     return drafts
+
+
+def _united(
+    there: Campaign, campaign: Campaign, other: Case, people: Mapping[int, Child], known: Known
+) -> list[Draft]:
+    """The campaign that stays, showing what both did: the children, where, in which languages, with which photos."""
+    before = {child.index: child for child in covered(there, other.missing)}
+    stays, goes = there.shown, campaign.shown
+    areas, languages = _both(stays.areas, goes.areas), _both(stays.languages, goes.languages)
+    together = before | dict(people)
+    shown = {child.child_id for child in together.values()}
+    photos = {one.media_id: one for one in (*stays.media, *goes.media) if one.child_id in shown}
+    media = list(photos.values())[:MOST_MEDIA]
+    joins = people.keys() - before.keys()
+    more = {one.media_id for one in media} - {one.media_id for one in stays.media}
+    if not people or not (joins or more or areas != stays.areas or languages != stays.languages):
+        return []
+    appeal = appeal_of(
+        there,
+        other,
+        _in_order(together),
+        known,
+        areas=areas,
+        languages=languages,
+        photos=media,
+        own={} if joins else None,
+    )
+    return [Draft(there.stream, CampaignUpdated, {"campaign_id": there.campaign_id, "appeal": appeal})]
+
+
+def _both(one: Sequence[T], other: Sequence[T]) -> tuple[T, ...]:
+    return tuple(dict.fromkeys((*one, *other)))
 
 
 def _newest(campaigns: Iterable[Campaign]) -> dict[CampaignKind, Campaign]:

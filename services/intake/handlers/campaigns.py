@@ -13,6 +13,7 @@ from services.intake.domain import campaigns
 from services.intake.domain.appeal import Known
 from services.intake.domain.campaign import Campaign
 from services.intake.domain.drafts import Draft
+from services.intake.domain.moments import happened
 from services.intake.handlers.steps import (
     Answer,
     Ask,
@@ -38,6 +39,7 @@ async def request_campaign(deps: IntakeDeps, ask: Ask, case_id: UUID, command: R
         file = await load(connection, case_id)
         check_match(file, file.case.stream, ask.if_match)
         known = await known_of(connection, deps, [file], ask.principal, command.media)
+        happened(command, known.now)
         campaign = campaign_states.initial_state(campaign_id, case_id)
         drafts = campaigns.decide_request(campaign, file.case, command, known)
         committed = await commit(connection, deps, [file], drafts, ask.cause(file.case.mode))
@@ -87,6 +89,7 @@ async def give_consent(deps: IntakeDeps, ask: Ask, campaign_id: UUID, command: G
     """Records what a party decided."""
 
     def decide(campaign: Campaign, _file: File, known: Known) -> list[Draft]:
+        happened(command, known.now)
         return campaigns.decide_consent(campaign, command, known)
 
     return await _step(deps, ask, campaign_id, 201, decide)
@@ -96,7 +99,7 @@ async def release(deps: IntakeDeps, ask: Ask, campaign_id: UUID) -> Answer:
     """Releases a campaign."""
 
     def decide(campaign: Campaign, file: File, known: Known) -> list[Draft]:
-        return campaigns.decide_release(campaign, file.case, known)
+        return campaigns.decide_release(campaign, file.case, file.campaigns.values(), known)
 
     return await _step(deps, ask, campaign_id, 200, decide)
 

@@ -12,7 +12,7 @@ from schemas.commands import (
     MergeCase,
     OpenCase,
 )
-from schemas.vocabulary import Party
+from schemas.vocabulary import Mode, Party
 from services.eventlog.store import (
     case_stream,
 )
@@ -23,6 +23,7 @@ from services.intake.domain.campaign import Campaign, is_showing
 from services.intake.domain.drafts import SealedAt
 from services.intake.domain.identity import identity_of
 from services.intake.domain.merging import decide_merge
+from services.intake.domain.moments import happened
 from services.intake.handlers.steps import (
     Answer,
     Ask,
@@ -42,7 +43,7 @@ from services.kernel.postgres import Connection
 async def open_case(deps: IntakeDeps, ask: Ask, command: OpenCase) -> Answer:
     """Opens a case; says which other cases concern the same child: open ones, and those of earlier times."""
     case_id = new_id()
-    marks = [store.fingerprint(deps.secret, identity_of(child)) for child in command.children]
+    marks = [store.fingerprint(deps.secret, identity_of(child), command.mode) for child in command.children]
     # Locked too, so that a child that is called in twice at the same moment is one child.
     locks = [case_stream(case_id), *(f"child-{mark.hex()}" for mark in marks if mark)]
 
@@ -52,6 +53,7 @@ async def open_case(deps: IntakeDeps, ask: Ask, command: OpenCase) -> Answer:
         twins = await _cases_like(connection, marks)
         file = store.fold(case_id, ())
         known = await known_of(connection, deps, [file], ask.principal)
+        happened(command, known.now)
         year = known.now.astimezone(known.zone).year
         (number,) = await store.next_number(connection, year)
         drafts = facts.decide_open(file.case, number, command, child_ids, known)
@@ -94,6 +96,7 @@ async def add_fact(deps: IntakeDeps, ask: Ask, case_id: UUID, fact: Fact) -> Ans
         if other_id and other_id != case_id:
             files.append((await store.load_files(connection, [other_id]))[other_id])
         known = await known_of(connection, deps, files, ask.principal)
+        happened(fact, known.now)
         campaigns_of_case = list(file.campaigns.values())
         if isinstance(fact, MergeCase):
             signed, notes = await _signed(deps, campaigns_of_case), await _notes(deps, file)
@@ -107,7 +110,9 @@ async def add_fact(deps: IntakeDeps, ask: Ask, case_id: UUID, fact: Fact) -> Ans
         version = committed.versions[file.case.stream]
         body: dict[str, Any] = {"event_id": str(event.event_id), "version": version}
         if isinstance(fact, CorrectDetails):
-            body |= await _cases_like(connection, store.fingerprints(deps.secret, drafts), case_id)
+            body |= await _cases_like(
+                connection, store.fingerprints(deps.secret, drafts, file.case.mode), case_id
+            )
         return Answer(201, body)
 
     return await execute(deps, ask, locks, work)
@@ -139,10 +144,11 @@ async def _notes(deps: IntakeDeps, file: File) -> dict[SealedAt, str]:
 
 async def find_child(deps: IntakeDeps, ask: Ask, command: FindChild) -> Answer:
     """The cases of a child, by exact identity. Who searched is audited by what was found, never by what was sought."""
-    mark = store.fingerprint(deps.secret, command.model_dump(mode="json"))
+    identity = command.model_dump(mode="json")
+    marks = [mark for mode in Mode if (mark := store.fingerprint(deps.secret, identity, mode))]
 
     async def work(connection: Connection) -> Answer:
-        found = await store.children_like(connection, [mark] if mark else [])
+        found = await store.children_like(connection, marks)
         rows = await store.cases_of_children(connection, found)
         named = [f"child:{child}" for child in found] + [f"case:{row['case_id']}" for row in rows]
         await note(connection, ask.principal.name, ask.principal.role, "child.searched", named)
@@ -153,6 +159,7 @@ async def find_child(deps: IntakeDeps, ask: Ask, command: FindChild) -> Answer:
                     "case_id": str(row["case_id"]),
                     "case_number": row["case_number"],
                     "state": "open" if row["open"] else "closed",
+                    "mode": row["mode"],
                 }
             )
         items = [{"child_id": str(child), "cases": of_child} for child, of_child in cases.items()]

@@ -14,6 +14,8 @@ from services.eventlog.store import (
     NewEvent,
     append,
 )
+from services.intake import store
+from services.intake.domain.moments import happened
 from services.intake.handlers.steps import Answer, Ask, IntakeDeps, execute, load
 from services.kernel.postgres import Connection
 
@@ -21,7 +23,8 @@ from services.kernel.postgres import Connection
 async def count_calls(deps: IntakeDeps, ask: Ask, command: CountCalls) -> Answer:
     """Counts calls to 116 000."""
     event = NewEvent(CallsCounted(count=command.count), time=command.at)
-    return await _counted(deps, ask, Append("ops-calls", "calls", [event], ask.cause(Mode.ACTUAL)), None)
+    counted = Append("ops-calls", "calls", [event], ask.cause(Mode.ACTUAL))
+    return await _counted(deps, ask, command, counted, None)
 
 
 async def report_reach(deps: IntakeDeps, ask: Ask, command: ReportReach) -> Answer:
@@ -31,11 +34,14 @@ async def report_reach(deps: IntakeDeps, ask: Ask, command: ReportReach) -> Answ
     counted = Append(
         f"ops-{case_id}", str(case_id), [NewEvent(data, time=command.at)], ask.cause(Mode.ACTUAL)
     )
-    return await _counted(deps, ask, counted, case_id)
+    return await _counted(deps, ask, command, counted, case_id)
 
 
-async def _counted(deps: IntakeDeps, ask: Ask, counted: Append, case_id: UUID | None) -> Answer:
+async def _counted(
+    deps: IntakeDeps, ask: Ask, command: CountCalls | ReportReach, counted: Append, case_id: UUID | None
+) -> Answer:
     async def work(connection: Connection) -> Answer:
+        happened(command, await store.database_now(connection))
         whole = counted
         if case_id:
             # What is counted for an exercise is an exercise.
