@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import asyncpg
@@ -12,6 +13,7 @@ import psutil
 import pytest
 
 from services.kernel.embedded import EmbeddedError, EmbeddedPostgres
+from services.kernel.embedded.process import PORT_PATIENCE_S
 
 # A name that properties files, lists and shells are known to trip over.
 FOLDER = "été, postgres #1"
@@ -107,6 +109,38 @@ async def test_after_kill_9_the_next_start_has_everything_committed(server):
     assert server.start() == dsn
     assert server.pid != killed
     assert await run(dsn, "SELECT name FROM lamp") == "lit"
+
+
+def killed_with_its_port_taken(server):
+    dsn = server.start()
+    os.kill(server.pid, signal.SIGKILL)
+    server._process.wait()
+    return dsn, socket.create_server(("127.0.0.1", int(dsn.rpartition(":")[2].partition("/")[0])))
+
+
+def test_a_server_that_comes_back_waits_for_its_port(server):
+    """Its clients know no other address: it does not move as soon as at a first start."""
+    dsn, stranger = killed_with_its_port_taken(server)
+    with ThreadPoolExecutor() as threads, stranger:
+        back = threads.submit(server.start)
+        _, waiting = wait([back], PORT_PATIENCE_S + 1)
+        assert waiting
+        stranger.close()
+        assert back.result(60) == dsn
+
+
+def test_a_server_that_is_stopped_while_it_waits_for_its_port_is_not_started(server):
+    """Whoever started it has gone meanwhile: nobody would end it."""
+    _, stranger = killed_with_its_port_taken(server)
+    with ThreadPoolExecutor() as threads, stranger:
+        back = threads.submit(server.start)
+        _, waiting = wait([back], 0.5)
+        assert waiting
+        server.stop()
+        stranger.close()
+        with pytest.raises(EmbeddedError, match="was stopped"):
+            back.result(60)
+    assert server.pid is None
 
 
 def test_a_stale_pid_file_whose_number_now_belongs_to_a_stranger_is_no_obstacle(server, tmp_path):

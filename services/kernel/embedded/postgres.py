@@ -17,7 +17,7 @@ import psutil
 
 from services.kernel.embedded.account import Account, let_reach, let_run, server_account
 from services.kernel.embedded.errors import EmbeddedError
-from services.kernel.embedded.process import HOST, EmbeddedServer, choose_port, read_port
+from services.kernel.embedded.process import HOST, EmbeddedServer, read_port
 
 
 def _programs() -> Path:
@@ -106,7 +106,7 @@ class EmbeddedPostgres(EmbeddedServer):
             self._launch(self._run, self._is_ready)
             self._make_databases()
         except BaseException:
-            self.stop()
+            self._give_up()
             raise
         return self.dsn(_DATABASES[0])
 
@@ -187,7 +187,7 @@ class EmbeddedPostgres(EmbeddedServer):
         )
 
     def _run(self) -> int:
-        port = choose_port(self._port_file)
+        port = self._port(self._port_file)
         settings = {**_SETTINGS, "port": str(port), "fsync": "on" if self._fsync else "off"}
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         self._spawn_as_server([str(_BIN / "postgres"), "-D", str(self._cluster), *options])

@@ -28,8 +28,10 @@ _PORTS = range(20_000, 32_000)
 
 A port from up there could be anybody's while a killed server is on its way back, and its clients would wait for ever.
 """
-_PORT_PATIENCE_S = 2.0
-"""A killed server's port may stay taken for a moment."""
+PORT_PATIENCE_S = 2.0
+"""At a first start nobody knows the old address yet: a server that somebody else stands in the place of moves soon."""
+RETURN_PATIENCE_S = 30.0
+"""A server that comes back has clients at its address; where they do not find it, somebody has to start them again."""
 
 
 def is_free(port: int) -> bool:
@@ -44,14 +46,14 @@ def is_free(port: int) -> bool:
     return True
 
 
-def choose_port(memory: Path) -> int:
-    """Give the port remembered in this file when it is free or gets free soon, else another one, which is remembered.
+def choose_port(memory: Path, patience_s: float = PORT_PATIENCE_S) -> int:
+    """Give the port remembered in this file when it is free, or gets free in time, else another one, which is remembered.
 
     Clients keep the address they were given, so a restart should not move the server. Raises `EmbeddedError` when
     no port is free.
     """
     remembered = read_port(memory)
-    deadline = time.monotonic() + _PORT_PATIENCE_S
+    deadline = time.monotonic() + patience_s
     while remembered is not None:
         if is_free(remembered):
             return remembered
@@ -112,6 +114,8 @@ class EmbeddedServer(ABC):
         self._log_file = log_file.absolute()
         self._process: subprocess.Popen[bytes] | None = None
         self._owner_lock: int | None = None
+        self._has_clients = False
+        self._stopped = False
 
     @property
     def pid(self) -> int | None:
@@ -133,6 +137,10 @@ class EmbeddedServer(ABC):
 
     def stop(self) -> None:
         """End the server in order, by force when it takes too long; nothing happens when it does not run."""
+        self._stopped, self._has_clients = True, False
+        self._give_up()
+
+    def _give_up(self) -> None:
         process, self._process = self._process, None
         try:
             if process is not None:
@@ -155,6 +163,7 @@ class EmbeddedServer(ABC):
 
     def _claim(self) -> None:
         """Become the owner of the folder, and end what a killed owner left running in it."""
+        self._stopped = False
         self._dir.mkdir(parents=True, exist_ok=True)
         if self._owner_lock is None:
             lock = os.open(self._dir / "owner.lock", os.O_RDWR | os.O_CREAT, 0o600)
@@ -174,6 +183,10 @@ class EmbeddedServer(ABC):
             os.close(self._owner_lock)
             self._owner_lock = None
 
+    def _port(self, memory: Path) -> int:
+        """Give the port to listen on, the old one if at all possible once there are clients."""
+        return choose_port(memory, RETURN_PATIENCE_S if self._has_clients else PORT_PATIENCE_S)
+
     def _launch(self, prepare: Callable[[], int], is_ready: Callable[[int], bool]) -> int:
         """Run `prepare` (which spawns the server on a port and gives that port) until the server is ready.
 
@@ -182,6 +195,7 @@ class EmbeddedServer(ABC):
         for _ in range(_START_ATTEMPTS):
             port = prepare()
             if self._wait_until(is_ready, port):
+                self._has_clients = True
                 return port
             if is_free(port):
                 break
@@ -227,6 +241,8 @@ class EmbeddedServer(ABC):
         user: int | None = None,
         group: int | None = None,
     ) -> None:
+        if self._stopped:  # by another thread, while this one waited: nobody would end what is started now
+            raise EmbeddedError(f"{self._name} was stopped while it was on its way.")
         with self._open_log() as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own command line, no shell
                 command,
