@@ -4,7 +4,7 @@ ARGS ?=
 MINUTES ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast test-long check chaos bench bench-delivery bench-criteria lock schemas annual-report clean
+.PHONY: help run test test-fast test-long check chaos bench bench-delivery bench-criteria bench-volunteers lock schemas annual-report clean
 
 help:  ## Says what each target does
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -51,6 +51,9 @@ bench-criteria: .venv/.dev  ## Measure criteria: against the ceiling, memory, le
 
 bench-delivery: .venv/.dev  ## Measure the delivery engine; ARGS="--only catchup" for a part
 	@$(BIN)/python bench/delivery.py $(ARGS)
+
+bench-volunteers: .venv/.dev  ## Measure how fast 490 people are called, and chosen among 100,000
+	@$(BIN)/python bench/volunteers.py $(ARGS)
 
 schemas: .venv/.dev  ## Write JSON Schemas and AsyncAPI from the models
 	@$(BIN)/python -m schemas.generate

@@ -5,6 +5,7 @@ It delays, rejects, breaks off, and reports late, twice, out of order, or never;
 
 import asyncio
 import random
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
@@ -54,6 +55,7 @@ class TextProvider:
         self._chance.seed(self.seed)
         app = web.Application()
         app.router.add_post("/messages", self._take)
+        app.router.add_get("/messages", self._tell)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
@@ -96,6 +98,9 @@ class TextProvider:
             self._set_out(message)
         return web.json_response({"id": message["id"]}, status=202)
 
+    async def _tell(self, _: web.Request) -> web.Response:
+        return web.json_response(self.taken_at)
+
     def _set_out(self, message: Mapping[str, Any]) -> None:
         for state in ("accepted", "delivered"):
             if self._chance.random() < self.mischief.lost:
@@ -127,3 +132,15 @@ class TextProvider:
             "webhook-timestamp": str(now),
             "webhook-signature": signature,
         }
+
+
+async def _alone() -> None:
+    """The provider as a process of its own: prints its address; `GET` there says when it took which message."""
+    async with TextProvider() as provider:
+        sys.stdout.write(f"{provider.url}\n")
+        sys.stdout.flush()
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(_alone())
