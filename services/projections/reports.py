@@ -15,7 +15,7 @@ from openpyxl import Workbook
 from openpyxl.worksheet.worksheet import Worksheet
 
 from services.kernel.postgres import Connection, Pool, queries
-from services.projections.figures import BREAKDOWNS, COUNTS, PARTS, QUOTIENTS, SECTIONS, Breakdown
+from services.projections.figures import BREAKDOWNS, COUNTS, PARTS, QUOTIENTS, SECTIONS, Breakdown, Count
 
 SOURCES = queries("services.projections", "reports.sql")["sources"]
 
@@ -73,20 +73,26 @@ async def year_of(
 ) -> Report:
     """The report of one year, in the caller's transaction."""
     rows = await connection.fetch(_STATEMENT, *parameters(zone, year, as_of, province))
-    counted: dict[str, Number] = {}
-    broken_down: dict[str, dict[str, Number]] = {}
-    for row in rows:
-        numbers = orjson.loads(row["numbers"] or "{}")
-        if row["breakdown"] is None:
-            counted |= numbers
-        else:
-            broken_down[row["breakdown"]] = numbers
+    counts, broken_down = counted(rows)
     report: Report = {"year": year}
     if as_of is not None:
         report["as_of"] = as_of.isoformat()
     if province is not None:
         report["province"] = province
-    return report | _nested(_figures(counted, broken_down))
+    return report | _nested(_figures(counts, broken_down))
+
+
+def counted(rows: Iterable[Any]) -> tuple[dict[str, Number], dict[str, dict[str, Number]]]:
+    """The answer to a `statement`: counts by name, and numbers by key for each breakdown."""
+    counts: dict[str, Number] = {}
+    broken_down: dict[str, dict[str, Number]] = {}
+    for row in rows:
+        numbers = orjson.loads(row["numbers"] or "{}")
+        if row["breakdown"] is None:
+            counts |= numbers
+        else:
+            broken_down[row["breakdown"]] = numbers
+    return counts, broken_down
 
 
 def strip(report: Report) -> Report:
@@ -94,27 +100,27 @@ def strip(report: Report) -> Report:
     return {section: report[section] for section in SECTIONS if section in report}
 
 
-def _statement() -> str:
-    """One statement for all: one pass over each source, and one for each breakdown."""
+def statement(counts: Mapping[str, Count], breakdowns: Mapping[str, Breakdown]) -> str:
+    """One statement for all: one pass over each source, and one for each breakdown. `counted` reads its answer."""
     selects = []
-    for source in dict.fromkeys(count.source for count in _EVERY.values()):
+    for source in dict.fromkeys(count.source for count in counts.values()):
         measures = [
             f"'{name}', {count.measure} filter (where {count.where})"
-            for name, count in _EVERY.items()
+            for name, count in counts.items()
             if count.source == source
         ]
         # A function takes at most 100 arguments: two for each figure.
         parts = [", ".join(measures[start : start + 40]) for start in range(0, len(measures), 40)]
         whole = " || ".join(f"jsonb_build_object({part})" for part in parts)
         selects.append(f"select null as breakdown, {whole} as numbers from {source}")
-    for name, breakdown in BREAKDOWNS.items():
+    for name, breakdown in breakdowns.items():
         count = breakdown.count
         inner = f"select {breakdown.by} as key, {count.measure} as number from {count.source} where {count.where} group by 1"
         selects.append(f"select '{name}', jsonb_object_agg(key, number) from ({inner}) b")
     return SOURCES + "\n" + "\nunion all\n".join(selects)
 
 
-_STATEMENT = _statement()
+_STATEMENT = statement(_EVERY, BREAKDOWNS)
 
 
 def _figures(

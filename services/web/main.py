@@ -29,6 +29,7 @@ from services.kernel.settings import Settings
 from services.kernel.site import api as site
 from services.kernel.vault import Vault
 from services.projections import api as projections
+from services.projections.statistics import api as statistics
 from services.volunteers import api as volunteers
 from services.volunteers import pages as volunteer_pages
 from services.volunteers.desk import VolunteerDeps
@@ -70,6 +71,7 @@ async def _routers(
     vault = Vault(await _pool(stack, settings.vault_url, "vault", size), settings.master_key_bytes)
     pool = await _pool(stack, main, "intake", size)
     cases = IntakeDeps(pool, vault, settings, load_policy(settings.policy))
+    figures = projections.ProjectionsDeps(await _pool(stack, main, "projections", size), settings)
     shown = pages.site()
     signing_in = (
         [] if provider is None else [oidc.router(provider, settings.base_url, settings.master_key_bytes)]
@@ -85,9 +87,8 @@ async def _routers(
         criteria.router(criteria.deps_of(await _pool(stack, main, "criteria", 2), settings)),
         audit.router(await _pool(stack, main, "audit", 2)),
         paging.router(paging.PagingDeps(await _pool(stack, main, "paging", 2), settings)),
-        projections.router(
-            projections.ProjectionsDeps(await _pool(stack, main, "projections", size), settings)
-        ),
+        projections.router(figures),
+        statistics.router(figures),
         volunteers.router(helpers),
         volunteer_pages.router(helpers, shown),
     ]

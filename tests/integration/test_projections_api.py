@@ -5,6 +5,7 @@ import base64
 import csv
 import io
 import json
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -66,22 +67,29 @@ class Client:
             return Answer(answer.status, answer.headers, await answer.read())
 
 
-@pytest.fixture
-async def client(settings, pool):
+@asynccontextmanager
+async def served(pool, routes):
+    """These routes on a free port, with the house's edge: their address, and somebody to call them with."""
     app = FastAPI()
     harden(app)
     app.state.auth_pool = pool
-    app.include_router(router(ProjectionsDeps(pool, settings, Clock())))
+    app.include_router(routes)
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, lifespan="off", ws="none"))
     task = asyncio.create_task(server.serve())
     while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
         await asyncio.sleep(0)
     port = server.servers[0].sockets[0].getsockname()[1]
-    token = await issue_token(pool, "vera", Role.VIEWER)
     async with aiohttp.ClientSession() as session:
-        yield Client(f"http://127.0.0.1:{port}", session, token)
+        yield f"http://127.0.0.1:{port}", session
     server.should_exit = True
     await task
+
+
+@pytest.fixture
+async def client(settings, pool):
+    token = await issue_token(pool, "vera", Role.VIEWER)
+    async with served(pool, router(ProjectionsDeps(pool, settings, Clock()))) as (base, session):
+        yield Client(base, session, token)
 
 
 @pytest.fixture

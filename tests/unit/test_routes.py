@@ -24,6 +24,8 @@ EVERYBODY = {
     "GET /feeds/alerts.json",
     "GET /feeds/certificate.pem",
     "GET /alerts/{alert_id:uuid}.cap.xml",
+    "GET /v1/statistics",
+    "GET /v1/statistics/dictionary",
     "GET /.well-known/webhook-keys/{partner_id}",
     "GET /media/{name}",
     "POST /v1/volunteers/reports",
