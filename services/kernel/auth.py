@@ -162,7 +162,17 @@ def _in_measure(request: Request, caller: Principal) -> None:
     acting = caller.role in STAFF and request.method not in sessions.SAFE_METHODS
     if limiter is None or acting or getattr(request.state, "principal", None) is not None:
         return
-    wait = limiter.take(f"{caller.role}:{caller.name}")
+    _not_yet(limiter.take(f"{caller.role}:{caller.name}"))
+
+
+def anybody_in_measure(request: Request) -> None:
+    """A dependency of calls without a token: each address has as many as a caller. Raises TooManyError."""
+    limiter = getattr(request.app.state, "limiter", None)
+    if limiter is not None:
+        _not_yet(limiter.take(f"address:{request.client.host if request.client else ''}"))
+
+
+def _not_yet(wait: float) -> None:
     if wait:
         raise TooManyError(
             "too-many-calls",

@@ -48,3 +48,11 @@ async def test_guessing_is_slowed_down_by_address_and_locks_no_account(call):
     assert [status for status, _ in tries[:3]] == [401, 401, 401]
     assert 429 in {status for status, _ in tries}
     assert (await call("GET", "/v1/cases", Role.OPERATOR))[0] == 200
+
+
+async def test_who_reads_public_figures_too_often_waits_too(call):
+    """Without a token it is the address that has a measure; people inside have their own."""
+    done = [await call("GET", "/v1/statistics/dictionary", None) for _ in range(LIMIT + 5)]
+    assert done[0] == (200, None)
+    assert 429 in {status for status, _ in done}
+    assert (await call("GET", "/v1/cases", Role.VIEWER))[0] == 200

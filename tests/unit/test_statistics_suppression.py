@@ -49,7 +49,9 @@ def test_a_second_table_of_the_same_total_gives_nothing_away():
     """Where the total must go, the other table that makes it loses a cell too."""
     cells = {"a": 2, "b": 1, "x": 3, "y": 0, "total": 3}
     hidden = withheld(cells, Design([Sum("total", ("a", "b")), Sum("total", ("x", "y"))]))
-    assert hidden == set(cells), "two cells that are not 0 make at least 2, so an empty one must hide that 3 is alone"
+    assert hidden == set(cells), (
+        "two cells that are not 0 make at least 2, so an empty one must hide that 3 is alone"
+    )
     cells = {"a": 1, "b": 5, "x": 6, "y": 40, "total": 6, "z": 46}
     hidden = withheld(cells, Design([Sum("total", ("a", "b")), Sum("z", ("total", "y"))]))
     assert {"a", "b", "total", "y"} <= hidden

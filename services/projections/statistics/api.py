@@ -9,8 +9,9 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
 import orjson
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
+from services.kernel.auth import anybody_in_measure
 from services.kernel.conditional import entity_tag, is_known, not_modified
 from services.kernel.problems import InvalidError
 from services.projections.api import ProjectionsDeps
@@ -60,7 +61,7 @@ class Publication:
 
 def router(deps: ProjectionsDeps) -> APIRouter:
     """The routes that anybody may read."""
-    routes = APIRouter(tags=["statistics"])
+    routes = APIRouter(tags=["statistics"], dependencies=[Depends(anybody_in_measure)])
     publication = Publication(deps)
 
     @routes.get(_ADDRESS, summary="Public figures", response_class=Response)
