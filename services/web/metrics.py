@@ -55,7 +55,11 @@ class _Found(Collector):
 def families(rows: Rows, watch: Watch) -> Iterator[Metric]:
     """Every metric from the rows of the named queries."""
     log = rows["log"][0]
-    yield GaugeMetricFamily("zoeklicht_events", "Events in the store", value=log["events"])
+    yield GaugeMetricFamily(
+        "zoeklicht_events",
+        "Number of the newest event in the store: how many there are, and the numbers of appends that were rolled back",
+        value=log["events"],
+    )
     yield GaugeMetricFamily(
         "zoeklicht_relay_lag_events", "Events that Kafka does not have yet", value=log["relay_lag"]
     )

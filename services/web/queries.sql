@@ -1,5 +1,6 @@
--- log: how much is in the store, how much of it Kafka does not have, and how many pages wait for somebody
-select (select count(*) from eventlog.events) as events,
+-- log: the number of the newest event, how many Kafka does not have, and how many pages wait for somebody; counting all
+-- events would read the whole store at each scrape
+select (select coalesce(max(position), 0) from eventlog.events) as events,
        (select count(*) from eventlog.events e
         where (e.epoch, e.transaction_id, e.position) >
               (select epoch, transaction_id, position from eventlog.relay_checkpoint

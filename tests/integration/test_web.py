@@ -10,6 +10,7 @@ from sender_ground import Ground
 from web_ground import listening, until
 
 from services.kernel.auth import Role, adopt_token
+from services.kernel.postgres import queries
 from services.web import main as web
 from services.web.app import compose
 from services.web.watch import SERVICES, Watch
@@ -86,6 +87,36 @@ async def test_a_hanging_database_ends_liveness(settings, pool):
     watch.database_at -= 7
     assert watch.alive is False
     assert watch.dependencies["database"] is False
+
+
+async def test_scrape_reads_little_however_much_is_stored(settings, pool):
+    """The newest event's number is told, and a scrape reads what Kafka does not have yet, not every event."""
+    await pool.execute(
+        "insert into eventlog.events (epoch, stream, version, event_id, type, topic, subject, time, correlation_id, actor,"
+        " origin, mode, data) select 1, 'case-1', n, gen_random_uuid(), 't', 'case-events', '1', now(), 'c', 'a', 'live',"
+        " 'actual', '{}' from generate_series(1, 5000) n"
+    )
+    await pool.execute(
+        "insert into eventlog.relay_checkpoint (epoch, transaction_id, position, cluster_id, topic_ids)"
+        " select epoch, transaction_id, position - 3, 'c', '{}' from eventlog.events order by position desc limit 1"
+    )
+    await pool.execute("analyze eventlog.events")
+    async with listening(settings, pool) as site, site.client.get("/metrics") as answer:
+        text = await answer.text()
+    assert "zoeklicht_events 5000.0" in text
+    assert "zoeklicht_relay_lag_events 3.0" in text
+    log = queries("services.web")["log"]
+    [plan] = json.loads(await pool.fetchval(f"explain (analyze, format json) {log}"))
+    read = [node for node in nodes(plan["Plan"]) if node.get("Relation Name") == "events"]
+    assert read
+    assert sum(node["Actual Rows"] + node.get("Rows Removed by Filter", 0) for node in read) <= 4
+
+
+def nodes(plan):
+    """A node of a query's plan and all below it."""
+    yield plan
+    for below in plan.get("Plans", ()):
+        yield from nodes(below)
 
 
 async def test_metrics_tell_figures_and_no_names(settings, pool):
