@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import asyncpg
 import pytest
+from aiohttp import web
 from sender_ground import Ground, answering, partners, recording
 
 from services.dispatch.breaker import LAST_PROBE_S
@@ -86,3 +87,55 @@ async def test_deadlock_is_tried_again_in_place(pool):
     )
     assert len(tries) == 3
     assert [r["times"] for r in await pool.fetch("select times from two")] == [2, 2]
+
+
+async def test_no_transaction_is_open_while_a_partner_thinks(ground, pool, vault, settings):
+    """An open transaction would stall every reader of the log: while a request is on its way there is none."""
+    sender = Sender(pool, vault, settings)
+    async with partners() as [partner], recording(sender):
+        arrived, answer = asyncio.Event(), asyncio.Event()
+
+        async def think(_request: web.Request) -> web.Response:
+            arrived.set()
+            await answer.wait()
+            return web.Response(status=200)
+
+        partner.behaviour = think
+        alert = await ground.alert([await ground.recipient(partner.url)])
+        [claim] = await sender.claim()
+        sending = asyncio.create_task(sender.deliver(claim, await ground.key(alert)))
+        await arrived.wait()
+        open_ones = await pool.fetchval(
+            "select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
+            " and (state like 'idle in transaction%' or backend_xid is not null)"
+        )
+        answer.set()
+        await sending
+        assert open_ones == 0
+        assert await ground.states(alert) == [(1, "delivered")]
+
+
+async def test_partner_that_failed_for_days_is_served_when_it_is_back(ground, pool, vault, settings):
+    """However long and often it failed, nobody switches a partner off: its alert is still due, and arrives."""
+    sender = Sender(pool, vault, settings)
+    async with partners() as [partner], recording(sender):
+        recipient = await ground.recipient(partner.url)
+        alert = await ground.alert([recipient])
+        partner.behaviour = answering(500)
+        await pool.execute(
+            "update dispatch.delivery set created_at = created_at - interval '5 days', attempts = 2000"
+        )
+        await pool.execute(
+            "insert into dispatch.breaker (recipient_id, failures, total, failed, is_open, probe_at, probe_s)"
+            " values ($1, 2000, 90, 90, true, clock_timestamp(), 60)",
+            recipient,
+        )
+        [probe] = await sender.claim()
+        await sender.deliver(probe, await ground.key(alert))
+        assert await pool.fetchval("select state from dispatch.recipient") == "active"
+        partner.behaviour = answering(200)
+        await pool.execute("update dispatch.breaker set probe_at = clock_timestamp()")
+        await pool.execute("update dispatch.lane set due_at = clock_timestamp()")
+        [probe] = await sender.claim()
+        await sender.deliver(probe, await ground.key(alert))
+        assert await ground.states(alert) == [(1, "delivered")]
