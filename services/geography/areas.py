@@ -82,6 +82,12 @@ def municipalities(code: str) -> frozenset[str]:
     return found
 
 
+@cache
+def arrondissements(code: str) -> frozenset[str]:
+    """The judicial arrondissements that an area touches, by their slugs. Raises UnknownAreaError."""
+    return frozenset(slug for one in municipalities(code) if (slug := arrondissement_of(one)))
+
+
 def shared(ours: Iterable[str], theirs: Iterable[str]) -> list[tuple[str, str, frozenset[str]]]:
     """The pairs of areas that meet, with the municipalities they have in common. Raises UnknownAreaError."""
     pairs = [(our, their, municipalities(our) & municipalities(their)) for our in ours for their in theirs]

@@ -27,3 +27,8 @@ def outline(arrondissement: str) -> tuple[Ring, ...]:
 def provinces() -> dict[str, tuple[Ring, ...]]:
     """The parts of each province, and of the region of Brussels (04000), by REFNIS code."""
     return _kept(PROVINCES)
+
+
+def slugs() -> tuple[str, ...]:
+    """Every arrondissement that has an outline."""
+    return tuple(_kept(ARRONDISSEMENTS))

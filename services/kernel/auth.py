@@ -181,6 +181,18 @@ def _not_yet(wait: float) -> None:
         )
 
 
+async def caller_now(request: Request) -> Principal | None:
+    """Who is behind a request that is still being answered, as of now; None when they are let in no more."""
+    kind, _, token = request.headers.get("authorization", "").partition(" ")
+    if kind.lower() != "bearer":
+        return await signed_in(request)
+    try:
+        caller, valid = await _behind(request, token) or (None, False)
+    except (UnauthorizedError, ForbiddenError):
+        return None
+    return caller if valid else None
+
+
 def require(*roles: Role) -> Callable[..., Awaitable[Principal]]:
     """A dependency that lets only these roles in, by token or by session: 401 for nobody, 403 for others.
 

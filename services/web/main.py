@@ -33,8 +33,9 @@ from services.projections.statistics import api as statistics
 from services.volunteers import api as volunteers
 from services.volunteers import pages as volunteer_pages
 from services.volunteers.desk import VolunteerDeps
-from services.web import pages
+from services.web import live_api, pages
 from services.web.app import compose
+from services.web.board import Board
 from services.web.watch import Watch
 
 STOP_WITHIN_S = 5
@@ -51,20 +52,23 @@ async def _serve(runtime: Runtime) -> None:
     settings = runtime.settings
     async with AsyncExitStack() as stack:
         provider = provider_of(settings)
-        routers = await _routers(settings, stack, provider)
-        auth_pool = await _pool(stack, settings.database_url.get_secret_value(), "auth", settings.pool_size)
+        main = settings.database_url.get_secret_value()
         watch = Watch(settings, runtime.pool)
+        board = Board(settings, await _pool(stack, main, "board", 2), watch)
+        routers = await _routers(settings, stack, board, provider)
+        auth_pool = await _pool(stack, main, "auth", settings.pool_size)
         app = compose(
             settings, routers, auth_pool=auth_pool, watch_pool=runtime.pool, watch=watch, oidc=provider
         )
         async with asyncio.TaskGroup() as tasks:
             looking = tasks.create_task(watch.run())
+            tasks.create_task(board.run(runtime.stop))
             await _listen(AccessLog(app), runtime)
             looking.cancel()
 
 
 async def _routers(
-    settings: Settings, stack: AsyncExitStack, provider: Provider | None = None
+    settings: Settings, stack: AsyncExitStack, board: Board, provider: Provider | None = None
 ) -> list[APIRouter]:
     """Each service's routes with that service's own pool, so that none can use up another's connections."""
     main, size = settings.database_url.get_secret_value(), settings.pool_size
@@ -80,7 +84,8 @@ async def _routers(
     return [
         *signing_in,
         site.router(shown),
-        pages.router(shown),
+        pages.router(shown, settings),
+        live_api.router(board),
         intake.router(cases),
         photo_api.public(cases),
         dispatch.router(DispatchDeps(await _pool(stack, main, "dispatch", size), vault, settings)),

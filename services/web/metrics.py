@@ -82,6 +82,9 @@ def families(rows: Rows, watch: Watch) -> Iterator[Metric]:
         ["service"],
         rows["heartbeats"],
     )
+    yield GaugeMetricFamily(
+        "zoeklicht_live_viewers", "Open streams of the operations room's board", value=watch.viewers
+    )
     yield from _consumers(rows["consumers"], watch)
     yield from _restarts()
     unknown = CounterMetricFamily(
@@ -98,19 +101,25 @@ def _consumers(found: list[Any], watch: Watch) -> Iterator[Metric]:
         "The next offset a consumer works on",
         labels=["consumer", "topic", "partition"],
     )
-    lag: dict[tuple[str, str], int] = {}
     for row in found:
         progress.add_metric([row["consumer"], row["topic"], str(row["partition"])], row["next_offset"])
-        end = watch.ends.get((row["topic"], row["partition"]), row["next_offset"])
-        key = row["consumer"], row["topic"]
-        lag[key] = lag.get(key, 0) + max(0, end - row["next_offset"])
     yield progress
     behind = GaugeMetricFamily(
         "zoeklicht_consumer_lag_messages", "Messages a consumer is behind", labels=["consumer", "topic"]
     )
-    for (name, topic), value in sorted(lag.items()):
+    for (name, topic), value in sorted(lags(found, watch).items()):
         behind.add_metric([name, topic], value)
     yield behind
+
+
+def lags(found: Iterable[Any], watch: Watch) -> dict[tuple[str, str], int]:
+    """(consumer, topic) → how many messages it is behind; `found`: the rows of the query `consumers`."""
+    lag: dict[tuple[str, str], int] = {}
+    for row in found:
+        end = watch.ends.get((row["topic"], row["partition"]), row["next_offset"])
+        key = row["consumer"], row["topic"]
+        lag[key] = lag.get(key, 0) + max(0, end - row["next_offset"])
+    return lag
 
 
 def _restarts() -> Iterator[Metric]:

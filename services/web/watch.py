@@ -36,6 +36,8 @@ class Watch:
     kafka_at: float = 0.0
     services: dict[str, bool] = field(default_factory=dict)
     ends: dict[tuple[str, int], int] = field(default_factory=dict)
+    viewers: int = 0
+    """How many streams of the board are open here."""
 
     async def run(self) -> None:
         """Looks again and again until cancelled. Neither look holds up the other."""

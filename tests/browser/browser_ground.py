@@ -45,14 +45,14 @@ def token_of(role: Role) -> str:
 
 
 @asynccontextmanager
-async def serving(settings):
+async def serving(settings, port=None):
     """The web service, and one person of each role."""
     pool = await create_pool(settings.database_url.get_secret_value(), size=5, application="browser-test")
     try:
         async with pool.acquire() as connection:
             for role in INSIDE:
                 await adopt_token(connection, token_of(role), f"{role.value} one", role)
-        async with listening(settings, pool) as site:
+        async with listening(settings, pool, port=port or 0) as site:
             yield SimpleNamespace(
                 **vars(site), pool=pool, settings=settings, tokens={r.value: token_of(r) for r in INSIDE}
             )
@@ -112,7 +112,9 @@ class Visits:
 async def serious(page: Page) -> list[str]:
     """What axe-core finds serious or critical: rule and place of each."""
     # Through the debugger, which the page's own policy does not bind.
-    found = await page.evaluate(_AXE + "\naxe.run().then(found => found.violations)")
+    found = await page.evaluate(
+        _AXE + "\naxe.run({resultTypes: ['violations']}).then(found => found.violations)"
+    )
     return [
         f"{one['id']}: {node['html'][:200]}"
         for one in found

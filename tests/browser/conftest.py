@@ -13,6 +13,11 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "integration"))
 sys.path.insert(0, str(Path(__file__).parent))
 
 from browser_ground import Visits, chromium, launched, serving
+from room_ground import Room, beat, projecting
+from web_ground import until
+
+from services.kernel.postgres import create_pool
+from services.kernel.vault import Vault
 
 
 @pytest.fixture(scope="session")
@@ -38,3 +43,24 @@ async def visit(browser, served):
     visits = Visits(browser, served)
     yield visits
     await visits.end()
+
+
+@pytest.fixture(scope="module")
+async def room(served):
+    """The same installation with a busy evening in it, relay and projections at work."""
+    keys = await create_pool(served.settings.vault_url, size=2, application="browser-test-vault")
+    furnished = Room(served.pool, served.settings, Vault(keys, served.settings.master_key_bytes))
+    await furnished.busy()
+    async with projecting(served.settings):
+
+        async def projected():
+            await beat(served.pool)
+            return await served.pool.fetchval(
+                "select (select count(*) from projections.case_list where case_number is not null) = 53"
+                " and (select count(*) from projections.case_list where worrying) = 15"
+                " and (select count(*) from projections.annual_counter) > 30"
+            )
+
+        await until(projected, 60)
+        yield furnished
+    await keys.close()

@@ -13,6 +13,7 @@ from services.kernel.auth import Role, adopt_token
 from services.kernel.postgres import queries
 from services.web import main as web
 from services.web.app import compose
+from services.web.board import Board
 from services.web.watch import SERVICES, Watch
 
 TOKEN = "zl_test"
@@ -187,8 +188,9 @@ async def test_the_documentation_needs_nothing_from_elsewhere(settings, pool):
 async def test_no_two_services_answer_the_same_call(settings, pool):
     """A route that another service also has would silently win or lose."""
     async with AsyncExitStack() as stack:
-        routers = await web._routers(settings, stack)
-        app = compose(settings, routers, auth_pool=pool, watch_pool=pool, watch=Watch(settings, pool))
+        watch = Watch(settings, pool)
+        routers = await web._routers(settings, stack, Board(settings, pool, watch))
+        app = compose(settings, routers, auth_pool=pool, watch_pool=pool, watch=watch)
         calls = [
             (method, re.sub(r"{[^}]*}", "{}", path))
             for path, operations in app.openapi()["paths"].items()

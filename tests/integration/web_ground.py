@@ -38,7 +38,7 @@ async def listening(settings, pool, runtime_settings=None, port=0):
 
         await until(answers)
         try:
-            yield SimpleNamespace(client=client, base=base, runtime=runtime)
+            yield SimpleNamespace(client=client, base=base, port=port, runtime=runtime)
         finally:
             runtime.stop.set()
             await asyncio.wait_for(serving, 10)

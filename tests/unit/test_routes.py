@@ -13,6 +13,7 @@ from services.kernel.oidc import Provider
 from services.kernel.settings import Settings
 from services.web import main as web
 from services.web.app import compose
+from services.web.board import Board
 
 EVERYBODY = {
     "GET /openapi.json",
@@ -51,6 +52,11 @@ VIEWERS = {
     "GET /v1/reports/annual/{year}",
     "GET /",
     "GET /operations",
+    "GET /operations/alerts",
+    "GET /operations/cases",
+    "GET /operations/system",
+    "GET /v1/live",
+    "GET /v1/live/changes",
     "POST /logout",
 }
 """What a viewer, who sees no identity, may call too."""
@@ -120,7 +126,7 @@ async def allowed(monkeypatch):
     )
     async with AsyncExitStack() as stack:
         provider = Provider("https://id.example", "api", "pages", "secret")
-        routers = await web._routers(settings, stack, provider)
+        routers = await web._routers(settings, stack, Board(settings, None, None), provider)
     app = compose(settings, routers, auth_pool=None, watch_pool=None, watch=None, oidc=provider)
     found = {}
     for route in iter_route_contexts(app.routes):
