@@ -4,6 +4,7 @@ const SILENT_MS = 25_000; // two heartbeats and a half: the stream is dead, what
 const POLL_MS = 3_000;
 const TRY_STREAM_MS = 30_000;
 const OPEN_WITHIN_MS = 8_000;
+const PATIENCE = 4; // streams that broke in a row, while asking works
 
 /**
  * Holds the newest value of each key in `values`. Events: `change` (detail: the Set of changed keys) and `state`
@@ -18,6 +19,7 @@ export class Live extends EventTarget {
     this.state = "connecting";
     this.seenAt = Date.now();
     this.source = null;
+    this.broken = 0;
     this.timers = {};
   }
 
@@ -46,6 +48,7 @@ export class Live extends EventTarget {
 
   streaming() {
     this.seenAt = Date.now();
+    this.broken = 0;
     clearTimeout(this.timers.poll);
     this.timers.poll = null;
     this.become("live");
@@ -64,7 +67,8 @@ export class Live extends EventTarget {
     this.source = null;
     clearTimeout(this.timers.silence);
     // Streams come back quickly after a short break, and are tried now and then where they never got through.
-    const wait = this.state === "polling" ? TRY_STREAM_MS : 1000 + Math.random() * 1000;
+    const never = ++this.broken > PATIENCE && this.state === "polling";
+    const wait = never ? TRY_STREAM_MS : 1000 + Math.random() * 1000;
     if (this.state === "live") this.become("connecting");
     if (!this.timers.poll) this.poll();
     clearTimeout(this.timers.stream);
