@@ -117,7 +117,8 @@ class Stream(EventStream):
 
     async def _may_watch(self) -> bool:
         """As of now, and as the one who began: another role sees another board."""
-        return await caller_now(self._request) == self._request.state.principal
+        began: Principal = self._request.state.principal
+        return await caller_now(self._request) == began
 
 
 async def _left(receive: Any) -> None:

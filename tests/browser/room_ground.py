@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
-from projections_ground import SEALED, History, assessed, child, connected
+from projections_ground import SEALED, History, assessed, child, connected, live
 from sender_ground import Alert, Ground
 
 from schemas import events as e
@@ -243,8 +243,9 @@ async def projecting(settings):
 
     async def follow(projection) -> None:
         async with connected(settings) as own:
-            assert await store.take_lock(own, projection)
-            await Follower(settings, own, projection).run(stop, Watch())
+            version = await live(own, projection)
+            assert await store.take_lock(own, version)
+            await Follower(settings, own, version).run(stop, Watch())
 
     tasks = [asyncio.create_task(relay.run(stop)), *(asyncio.create_task(follow(one)) for one in PROJECTIONS)]
     try:

@@ -15,7 +15,8 @@ async def test_one_signs_in_arrives_where_one_wanted_to_go_and_signs_out(visit, 
     """By keyboard alone; the cookie is HttpOnly and Strict, and worth nothing after signing out."""
     page = await visit("/operations", role=None)
     assert "/login?next=%2Foperations" in page.url
-    await page.keyboard.type(token_of(Role.OPERATOR))  # the field has the focus
+    await page.locator("#token:focus").wait_for()
+    await page.keyboard.type(token_of(Role.OPERATOR))
     await page.keyboard.press("Enter")
     await page.wait_for_url("**/operations")
     (cookie,) = await page.context.cookies()
