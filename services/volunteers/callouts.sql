@@ -31,23 +31,28 @@ where c.state <> 'over' and s.version > c.case_version
 select clock_timestamp()
 
 -- candidates: who can be called now, the nearest first; having been asked ($9 km) or out ($10 km) in the last 30 days
--- counts as distance; with $6 only those with a car, or who speak a language
-select p.volunteer_id, p.exercise, p.car, p.languages, p.distance_km, coalesce(l.asked, 0)::int as asked_lately,
-    coalesce(l.out, 0)::int as out_lately
-from (
-    select *, 12742 * asin(least(1, sqrt(sin(radians(lat - $1) / 2) ^ 2
-        + cos(radians($1)) * cos(radians(lat)) * sin(radians(lon - $2) / 2) ^ 2))) as distance_km
-    from volunteers.person
-    where exercise = $3 and consent and week @> $4::int and not away @> $5::timestamptz
-      and ($6::text is null or case $6 when 'car' then car else $6 = any(languages) end)
-) p
-left join (select volunteer_id, count(*) as asked, count(*) filter (where coming) as out from volunteers.asked
-           where asked_at > $5::timestamptz - interval '30 days' group by volunteer_id) l using (volunteer_id)
-where (p.team = 'mobile' or p.distance_km <= p.radius_km)
-  and not exists (select from volunteers.asked a where a.callout_id = $7 and a.volunteer_id = p.volunteer_id)
-  and not exists (select from volunteers.asked a join volunteers.callout c using (callout_id)
-                  where a.volunteer_id = p.volunteer_id and a.coming and c.state = 'called')
-order by p.distance_km + $9 * coalesce(l.asked, 0) + $10 * coalesce(l.out, 0), p.volunteer_id limit $8
+-- counts as distance; and for each thing in $6, a car or a language, the nearest who bring it
+with reach as materialized (
+    select p.volunteer_id, p.exercise, p.car, p.languages, p.distance_km, coalesce(l.asked, 0)::int as asked_lately,
+        coalesce(l.out, 0)::int as out_lately, p.distance_km + $9 * coalesce(l.asked, 0) + $10 * coalesce(l.out, 0) as cost
+    from (
+        select *, 12742 * asin(least(1, sqrt(sin(radians(lat - $1) / 2) ^ 2
+            + cos(radians($1)) * cos(radians(lat)) * sin(radians(lon - $2) / 2) ^ 2))) as distance_km
+        from volunteers.person
+        where exercise = $3 and consent and week @> $4::int and not away @> $5::timestamptz
+    ) p
+    left join (select volunteer_id, count(*) as asked, count(*) filter (where coming) as out from volunteers.asked
+               where asked_at > $5::timestamptz - interval '30 days' group by volunteer_id) l using (volunteer_id)
+    where (p.team = 'mobile' or p.distance_km <= p.radius_km)
+      and not exists (select from volunteers.asked a where a.callout_id = $7 and a.volunteer_id = p.volunteer_id)
+      and not exists (select from volunteers.asked a join volunteers.callout c using (callout_id)
+                      where a.volunteer_id = p.volunteer_id and a.coming and c.state = 'called')
+)
+(select * from reach order by cost, volunteer_id limit $8)
+union
+select r.* from unnest($6::text[]) wanted(what) cross join lateral (
+    select * from reach where case what when 'car' then car else what = any(languages) end
+    order by cost, volunteer_id limit $8) r
 
 -- left_out: how many are not asked, by the first reason that holds
 select reason, count(*)::int as people from (

@@ -1,8 +1,9 @@
 """Asking more people while something is lacking: whom, by distance, load and what they bring; and when."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -60,25 +61,33 @@ async def candidates_for(
     connection: Connection, state: Callout, need: Need, now: datetime, minute: int
 ) -> list[Candidate]:
     """The nearest who can be called now, and the nearest with each thing that is lacking."""
-    found: dict[UUID, Candidate] = {}
-    for what in _wanted(state.lack):
-        rows = await connection.fetch(
-            SQL["candidates"],
-            need.lat,
-            need.lon,
-            state.exercise,
-            minute,
-            now,
-            what,
-            state.callout_id,
-            MOST_AT_ONCE,
-            KM_PER_ASKED,
-            KM_PER_OUT,
-        )
-        for row in rows:
-            found[row["volunteer_id"]] = Candidate(**{**row, "languages": tuple(row["languages"])})
-    return list(found.values())
+    rows = await connection.fetch(
+        SQL["candidates"],
+        need.lat,
+        need.lon,
+        state.exercise,
+        minute,
+        now,
+        _wanted(state.lack),
+        state.callout_id,
+        MOST_AT_ONCE,
+        KM_PER_ASKED,
+        KM_PER_OUT,
+    )
+    return [_candidate(row) for row in rows]
 
 
-def _wanted(lack: Lacking) -> list[str | None]:
-    return [None, *([CAR] if lack.cars else []), *lack.languages]
+def _candidate(row: Mapping[str, Any]) -> Candidate:
+    return Candidate(
+        row["volunteer_id"],
+        row["distance_km"],
+        exercise=row["exercise"],
+        car=row["car"],
+        languages=tuple(row["languages"]),
+        asked_lately=row["asked_lately"],
+        out_lately=row["out_lately"],
+    )
+
+
+def _wanted(lack: Lacking) -> list[str]:
+    return [*([CAR] if lack.cars else []), *lack.languages]

@@ -128,6 +128,17 @@ async def test_load_is_shared(ground):
     assert asked == [str(people[2]), str(people[3])], "one is out, the other was asked a moment ago"
 
 
+async def test_what_is_lacking_is_looked_for_among_everybody(ground):
+    """A car and French, which only people far away have: they are asked beside the nearest, and the board says why."""
+    near = [at_km(n, n, languages=["nl"]) for n in range(1, 5)]
+    far = [at_km(8, 80, languages=["nl"], car=True), at_km(9, 90, languages=["nl", "fr"])]
+    await ground.people(*near, *far)
+    callout = await ground.call_out(await ground.case(), people=2, cars=1, languages=["fr"], **HERE)
+    await ground.work()
+    asked = {one["name"]: one["asked"]["chosen_for"] for one in (await ground.board(callout))["people"]}
+    assert asked == {"An1 Helpmans": [], "An2 Helpmans": [], "An8 Helpmans": ["car"], "An9 Helpmans": ["fr"]}
+
+
 async def test_silence_leads_to_the_next_channel_and_an_answer_to_peace(pool, vault, settings):
     """Without an answer in time the e-mail follows the text, once; who answers hears no more of it."""
     async with mail_server() as (box, url):
@@ -266,6 +277,26 @@ async def test_the_end_of_a_case_ends_its_call_out_even_for_what_is_claimed(grou
     await ground.later(100)
     await ground.work()
     assert ground.provider.taken == {}
+
+
+async def test_the_last_look_keeps_back_what_nobody_waits_for_any_more(ground):
+    """Somebody answers by telephone while a sender holds the question to them: it does not leave."""
+    people = await ground.people(at_km(1, 1), at_km(2, 2))
+    callout = await ground.call_out(await ground.case(), **HERE)
+    await waves_alone(ground)
+    look = ground.sender._still_wanted
+
+    async def slow(row):
+        if row["volunteer_id"] == people[0]:
+            await ground.says(callout, people[0], "no")
+        return await look(row)
+
+    ground.sender._still_wanted = slow
+    await ground.send()
+    assert [len(texts(ground, n)) for n in (1, 2)] == [0, 1]
+    await ground.later()
+    await ground.work()
+    assert texts(ground, 1) == []
 
 
 async def test_another_place_is_told_to_who_may_still_come(ground):
