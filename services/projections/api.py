@@ -63,7 +63,8 @@ def router(deps: ProjectionsDeps) -> APIRouter:
     ) -> Response:
         """The figures of a year, with those of earlier years `beside` it; with `as_of`, as they were known then.
 
-        `province`: of the cases there alone (REFNIS code; 04000 is Brussels). A viewer then sees no number below 5.
+        `province`: of the cases there alone (REFNIS code; 04000 is Brussels). A viewer then sees no number below 5, and others
+        rounded to multiples of 5.
         html and pdf are for people, in `language`, else in the one the caller's browser likes best.
         """
         _check(deps, year, as_of)

@@ -1,6 +1,8 @@
 """What a viewer may learn from a part of the figures: no number that tells of one child, nor one that gives it away."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from services.kernel.problems import ForbiddenError
 from services.projections.disclosure import for_viewers
@@ -30,7 +32,7 @@ def test_a_total_does_not_give_the_withheld_one_away():
         "runaway": 20,
         "undefined": None,
         "third_party_abduction": None,
-        "total": 28,
+        "total": 30,
     }
 
 
@@ -45,6 +47,37 @@ def test_shares_are_withheld_with_either_of_their_sides():
     kept = for_viewers(report(details={"runaway": shares}))["details"]["runaway"]
     assert kept["one"] == kept["all_but_one"] == NOTHING
     assert (kept["half"]["numerator"], kept["none"]["numerator"]) == (10, 0)
+
+
+def test_other_numbers_are_rounded():
+    """To multiples of five, shares with both of their sides; what one child did is withheld however often it did it."""
+    kept = for_viewers(
+        report(
+            new_cases={"runaway": 12, "total": 13},
+            details={
+                "reach_people": 1007,
+                "runaway": {"girls_share": quotient(12, 23), "most_episodes_of_one_child": 14},
+            },
+        )
+    )
+    assert kept["rounded_to"] == 5
+    assert kept["new_cases"] == {"runaway": 10, "total": 15}
+    assert kept["details"]["reach_people"] == 1005
+    assert kept["details"]["runaway"] == {
+        "girls_share": quotient(10, 25),
+        "most_episodes_of_one_child": None,
+    }
+
+
+@given(st.lists(st.integers(5, 60), min_size=10, max_size=10), st.integers(1, 4))
+def test_the_country_minus_ten_provinces_is_not_the_eleventh(others, small):
+    """The country's number is exact for everybody inside; each other province could be two more or less."""
+    seen = [for_viewers(report(worrying=number))["worrying"] for number in others]
+    country = sum(others) + small
+    least, most = (country - sum(number + off for number in seen) for off in (2, -2))
+    assert least <= 1
+    assert most >= 4
+    assert for_viewers(report(worrying=small))["worrying"] is None
 
 
 def test_times_of_single_cases_are_withheld():

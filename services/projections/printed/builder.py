@@ -151,6 +151,8 @@ class _Builder:
         said = [self.words.say(key) for key in self.words.keys("definition.")]
         if self.some_withheld:
             said.append(self.words.say("withheld.note"))
+        if "rounded_to" in self.report:
+            said.append(self.words.say("rounded.note", step=self.report["rounded_to"]))
         yield Section("definitions", self.words.say("definitions"), notes=tuple(said))
         keys = [key for key in self.words.keys("contradiction.") if self._applies(key)]
         yield Section(
