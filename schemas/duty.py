@@ -41,6 +41,13 @@ class Weekday(StrEnum):
     SUN = "sun"
 
 
+class Desk(StrEnum):
+    """Where people on duty sit: with the operators of this installation, or at the federal police unit."""
+
+    OPERATIONS = "operations"
+    MISSING_PERSONS_UNIT = "missing_persons_unit"
+
+
 class DutySlot(Strict):
     """Weekly hours on duty, in the installation's calendar; `until` at or before `from` is on the next day."""
 
@@ -58,6 +65,7 @@ class NewPerson(Strict):
     slots: Annotated[list[DutySlot], Field(max_length=50)] | None = None
     place: Annotated[int, Field(ge=1, le=10_000)] | None = None
     """Where in the order; absent: last."""
+    desk: Desk = Desk.OPERATIONS
 
 
 class ChangePerson(Strict):
@@ -68,3 +76,4 @@ class ChangePerson(Strict):
     channels: Annotated[list[Channel], Field(min_length=1, max_length=8)] | None = None
     slots: Annotated[list[DutySlot], Field(max_length=50)] | None = None
     place: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    desk: Desk | None = None

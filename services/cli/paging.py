@@ -74,14 +74,21 @@ async def duty_list(data: Path) -> None:
         console.print("nobody can be paged: add people with `zoeklicht duty add`")
         return
     now = datetime.now(settings.zone)
-    table = Table("person", "name", "place", "language", "channels", "hours", "on duty now")
+    table = Table("person", "name", "desk", "place", "language", "channels", "hours", "on duty now")
     for one in people:
         view = one.view
         hours = "any" if one.slots is None else ", ".join(_hours(slot) for slot in view["slots"]) or "never"
         on_duty = "yes" if one.on_call.on_duty(now) else ""
         channels = ", ".join(view["channels"])
         table.add_row(
-            str(one.person_id), one.name, str(one.place), one.language.value, channels, hours, on_duty
+            str(one.person_id),
+            one.name,
+            one.desk.value,
+            str(one.place),
+            one.language.value,
+            channels,
+            hours,
+            on_duty,
         )
     console.print(table)
 

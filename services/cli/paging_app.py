@@ -68,12 +68,15 @@ def duty_add(  # noqa: PLR0917 - each is an option of its own
     channel: Channels = None,
     slot: Slots = None,
     place: Annotated[int | None, typer.Option(min=1, help="Where in the order; absent: last.")] = None,
+    desk: Annotated[
+        Literal["operations", "missing_persons_unit"], typer.Option(help="Where this person sits.")
+    ] = "operations",
     data: DataOption = DEFAULT_DATA,
 ) -> None:
     """Add somebody who can be paged."""
     from services.cli import paging
 
-    given = {"name": name, "language": language, "channels": channel or [], "place": place}
+    given = {"name": name, "language": language, "channels": channel or [], "place": place, "desk": desk}
     do(lambda: paging.duty_add(data, given, slot))
 
 

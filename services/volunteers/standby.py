@@ -6,11 +6,22 @@ from uuid import UUID
 
 import structlog
 
-from schemas.events import AlertIssued, AlertWithdrawn, EventData
+from schemas.duty import Desk
+from schemas.events import AlertIssued, AlertWithdrawn, AssessmentChanged, EventData
 from schemas.vocabulary import AlertKind, Origin, StandDown
 from services.eventlog import wire
-from services.eventlog.store import Cause, Recorded, recent_stops
+from services.eventlog.store import (
+    Cause,
+    Recorded,
+    alert_stream,
+    assessment_stream,
+    read_streams,
+    recent_stops,
+)
+from services.geography.names import name_of
 from services.kernel.messages import Message, record_progress
+from services.kernel.paging import all_clear, page
+from services.kernel.paging.duty import staffed
 from services.kernel.postgres import Connection, in_transaction
 from services.kernel.problems import ConflictError, NotFoundError
 from services.volunteers.callouts import SQL, Work, begin, execute_locked, found, stand_down
@@ -22,6 +33,7 @@ from services.volunteers.domain.callout import Callout
 from services.volunteers.waves import ACTOR
 
 CONSUMER = "volunteers"
+_MATTER = "standby"
 _TYPES = frozenset({AlertIssued.TYPE, AlertWithdrawn.TYPE})
 
 log = structlog.get_logger()
@@ -56,7 +68,9 @@ async def alerted(deps: VolunteerDeps, event: Recorded) -> None:
     match event.data:
         case AlertIssued(kind=AlertKind.STANDBY) as data:
             await _begin(deps, UUID(event.subject), data.alert_id, cause)
+            await inform_unit(deps, UUID(event.subject), data.alert_id)
         case AlertWithdrawn(kind=AlertKind.STANDBY) as data:
+            await in_transaction(deps.pool, lambda c: all_clear(c, [f"{_MATTER}:{data.alert_id}"]))
             callout_id = await deps.pool.fetchval(SQL["callout_of_alert"], data.alert_id)
             if callout_id is not None:
                 await _end(deps, callout_id, StandDown.NOT_WORRYING, cause)
@@ -89,6 +103,34 @@ async def _begin(deps: VolunteerDeps, case_id: UUID, alert_id: UUID, cause: Caus
     except (NotFoundError, ConflictError) as error:
         # The case was closed meanwhile, or is not known here after a restore: nobody is to stand by.
         log.info("no standby", case_id=str(case_id), rule=error.rule)
+
+
+async def inform_unit(deps: VolunteerDeps, case_id: UUID, alert_id: UUID) -> None:
+    """Has the Missing Persons Unit's people on duty told, one after the other until somebody acknowledges.
+
+    Only where some are registered, never in an exercise, and not once the standby is withdrawn: a replay wakes nobody.
+    """
+
+    async def work(connection: Connection) -> None:
+        streams = await read_streams(connection, [alert_stream(alert_id), assessment_stream(case_id)])
+        assessed = [
+            e.data
+            for e in streams.get(assessment_stream(case_id), ())
+            if isinstance(e.data, AssessmentChanged)
+        ]
+        withdrawn = any(isinstance(e.data, AlertWithdrawn) for e in streams.get(alert_stream(alert_id), ()))
+        facts = await facts_of(connection, case_id)
+        if withdrawn or not assessed or facts is None or facts.exercise:
+            return
+        if not await staffed(connection, Desk.MISSING_PERSONS_UNIT):
+            return
+        last = assessed[-1]
+        why = ", ".join(sorted({reason.removeprefix("criterion:") for reason in last.reasons}))
+        where = name_of(last.municipality, "nl") if last.municipality else "place unknown"
+        text = f"case {last.case_number} is worrying ({why}), {where}; contact: 116 000. Acknowledge that you know"
+        await page(connection, f"{_MATTER}:{alert_id}", text, lasting=True, desk=Desk.MISSING_PERSONS_UNIT)
+
+    await in_transaction(deps.pool, work)
 
 
 async def end_with_cases(deps: VolunteerDeps, within: timedelta) -> int:

@@ -11,6 +11,7 @@ import pytest
 import structlog
 from paging_ground import Ground, mail_server, push_server
 
+from schemas.duty import Desk
 from services.kernel.paging import acknowledge, all_clear, open_pages
 from services.kernel.paging.pager import LEASE, Pager
 from services.kernel.settings import load_settings
@@ -407,3 +408,16 @@ def test_wrong_settings_stop_the_start(settings, wrong):
             master_key=settings.master_key,
             **wrong,
         )
+
+
+async def test_a_desk_where_nobody_sits_is_the_operators_business(ground, box):
+    """A page for the Missing Persons Unit goes to its people alone, and to the operators when it has none."""
+    await ground.person("operator")
+    await ground.page("standby:1", desk=Desk.MISSING_PERSONS_UNIT)
+    await ground.work()
+    assert len(box.to("operator@example.org")) == 1
+    await ground.person("unit", desk="missing_persons_unit")
+    await ground.page("standby:2", desk=Desk.MISSING_PERSONS_UNIT)
+    await ground.page("audit:head")
+    await ground.work()
+    assert [len(box.to(f"{name}@example.org")) for name in ("operator", "unit")] == [2, 1]

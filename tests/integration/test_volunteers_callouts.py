@@ -6,18 +6,20 @@ from itertools import pairwise
 from uuid import UUID
 
 import asyncpg
+import paging_ground
 import pytest
 from aiohttp import web
 from paging_ground import mail_server
 from pydantic import SecretStr
-from volunteers_ground import another, client_of, ground_of
+from volunteers_ground import add_events, another, client_of, ground_of
 
 from schemas.commands import CallOut, GiveTask, PlacePoster, RemovePoster
-from schemas.events import AlertIssued, AlertWithdrawn, Material
-from schemas.vocabulary import AlertKind, Reply, StandDown
+from schemas.events import AlertIssued, AlertWithdrawn, AssessmentChanged, Material
+from schemas.vocabulary import AlertKind, CaseKind, Reply, StandDown
 from services.eventlog.store import Cause, Recorded, read_stream
 from services.kernel.auth import Role
 from services.kernel.ids import new_id
+from services.kernel.paging import acknowledge, open_pages
 from services.kernel.postgres import in_transaction
 from services.kernel.problems import ConflictError, NotFoundError
 from services.volunteers import callouts, roster
@@ -394,6 +396,58 @@ async def test_a_standby_tells_the_mobile_team_once_and_its_end_once(ground):
     await alerted(ground.deps, issued)
     await ground.work()
     assert len(ground.provider.taken) == 4, "a replay of the log wakes nobody"
+
+
+async def test_the_missing_persons_unit_is_told_until_somebody_acknowledges(pool, vault, settings):
+    """Its own people on duty, one after the other, never the operators; then what they acknowledged is on record."""
+    async with mail_server() as (box, url), ground_of(pool, vault, settings) as ground:
+        desk = paging_ground.Ground(pool, settings.model_copy(update={"smtp_url": SecretStr(url)}))
+        await desk.person("operator")
+        case, alert = await ground.case(), new_id()
+        assessed = await worrying(ground, case)
+        issued = AlertIssued(alert_id=alert, revision=1, kind=AlertKind.STANDBY, recipients=1, displays=0)
+        await alerted(ground.deps, event(case, issued))
+        assert await open_pages(pool) == [], (
+            "nobody of the Unit is registered: it is told by its webhook alone"
+        )
+        for name in ("first", "second"):
+            await desk.person(name, desk="missing_persons_unit")
+        for _ in range(2):
+            await alerted(ground.deps, event(case, issued))
+        await desk.work()
+        assert [len(box.to(f"{n}@example.org")) for n in ("operator", "first", "second")] == [0, 1, 0]
+        mail = box.to("first@example.org")[0].get_content()
+        assert f"case {assessed.case_number} is worrying (under_13), Leuven" in mail
+        await desk.later(5)
+        assert [len(box.to(f"{n}@example.org")) for n in ("operator", "first", "second")] == [0, 1, 1]
+        [one] = await open_pages(pool)
+        assert await acknowledge(pool, one.page_id, "second")
+        await desk.later(60)
+        assert len(box.got) == 2
+        over = AlertWithdrawn(
+            alert_id=alert,
+            revision=2,
+            kind=AlertKind.STANDBY,
+            recipients=1,
+            displays=0,
+            reason="not_worrying",
+        )
+        await add_events(pool, f"alert-{alert}", str(case), Cause("dispatch", "c"), issued, over)
+        await alerted(ground.deps, event(case, over))
+        await alerted(ground.deps, event(case, issued))
+        assert await open_pages(pool) == []
+        [known] = await open_pages(pool, over=True)
+        assert ([one["name"] for one in known.told], known.acknowledged_by) == (["first", "second"], "second")
+
+
+async def worrying(ground, case):
+    """As criteria assess it."""
+    data = AssessmentChanged(
+        case_number="2026-000001", kind=CaseKind.RUNAWAY, municipality="24062", case_version=1, case_open=True,
+        rules="MD-2002-02-20", worrying=True, episode=1, criteria=(), reasons=("criterion:under_13",), changes=(),
+    )  # fmt: skip
+    await add_events(ground.pool, f"assessment-{case}", str(case), Cause("criteria", "c"), data)
+    return data
 
 
 async def test_a_standby_becomes_a_call_out(ground):

@@ -60,9 +60,12 @@ def _json(status: int, answer: Any) -> Response:
 
 
 def _pages(routes: APIRouter, deps: PagingDeps) -> None:
-    @routes.get("/v1/pages", summary="What waits for a person or is looked after, oldest first")
-    async def pages(_caller: Staff, cursor: Cursor = 0, limit: Limit = 200) -> Response:
-        found = await open_pages(deps.pool, cursor, limit + 1)
+    @routes.get(
+        "/v1/pages",
+        summary="What waits for a person or is looked after, oldest first; with `over` also what is over: who was told when",
+    )
+    async def pages(_caller: Staff, cursor: Cursor = 0, limit: Limit = 200, over: bool = False) -> Response:
+        found = await open_pages(deps.pool, cursor, limit + 1, over=over)
         shown = found[:limit]
         more = str(shown[-1].page_id) if len(found) > limit else None
         return _json(200, {"items": shown, "next_cursor": more})

@@ -8,7 +8,7 @@ from uuid import UUID
 import orjson
 
 from schemas.base import Sealed
-from schemas.duty import ChangePerson, Channel, DutySlot, NewPerson, Weekday
+from schemas.duty import ChangePerson, Channel, Desk, DutySlot, NewPerson, Weekday
 from schemas.vocabulary import Language
 from services.kernel.ids import new_id
 from services.kernel.paging.domain import OnCall, Slot
@@ -31,6 +31,7 @@ class Person:
     place: int
     channels: tuple[Channel, ...]
     slots: tuple[DutySlot, ...] | None
+    desk: Desk = Desk.OPERATIONS
 
     @property
     def on_call(self) -> OnCall:
@@ -49,6 +50,7 @@ class Person:
             "place": self.place,
             "channels": [kind_of(channel) for channel in self.channels],
             "slots": _slots(self.slots),
+            "desk": self.desk.value,
         }
 
 
@@ -72,6 +74,7 @@ def person_of(row: Mapping[str, Any], master: bytes) -> Person:
         row["place"],
         channels_of(row, master),
         None if slots is None else tuple(DutySlot.model_validate(slot) for slot in slots),
+        Desk(row["desk"]),
     )
 
 
@@ -81,11 +84,16 @@ def channels_of(row: Mapping[str, Any], master: bytes) -> tuple[str, ...]:
     return tuple(unseal(box, derive(master, _KEY), str(row["person_id"]).encode()))
 
 
+async def staffed(source: Pool | Connection, desk: Desk) -> bool:
+    """Whether anybody sits at a desk at all."""
+    return bool(await source.fetchval(_SQL["staffed"], desk.value))
+
+
 async def add(connection: Connection, master: bytes, new: NewPerson) -> Person:
     """Somebody new."""
     place = new.place or await connection.fetchval(_SQL["last_place"])
     slots = None if new.slots is None else tuple(new.slots)
-    person = Person(new_id(), new.name, new.language, place, tuple(new.channels), slots)
+    person = Person(new_id(), new.name, new.language, place, tuple(new.channels), slots, new.desk)
     await _keep(connection, master, person)
     return person
 
@@ -104,6 +112,7 @@ async def change(connection: Connection, master: bytes, person_id: UUID, wish: C
         wish.place or before.place,
         tuple(wish.channels or before.channels),
         (None if wish.slots is None else tuple(wish.slots)) if "slots" in given else before.slots,
+        wish.desk or before.desk,
     )
     await _keep(connection, master, person)
     return person
@@ -130,6 +139,7 @@ async def _keep(connection: Connection, master: bytes, person: Person) -> None:
         person.place,
         box.model_dump_json(),
         None if slots is None else orjson.dumps(slots).decode(),
+        person.desk.value,
     )
 
 

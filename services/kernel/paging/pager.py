@@ -10,6 +10,7 @@ from uuid import UUID
 
 import structlog
 
+from schemas.duty import Desk
 from schemas.vocabulary import Language
 from services.kernel.clock import Clock, SystemClock
 from services.kernel.paging import links
@@ -93,11 +94,15 @@ class Pager:
         waiting = await connection.fetch(_SQL["waiting"])
         if not waiting:
             return
-        team = [one.on_call for one in await people(connection, self._settings.master_key_bytes)]
+        desks: defaultdict[str, list[OnCall]] = defaultdict(list)
+        for one in await people(connection, self._settings.master_key_bytes):
+            desks[one.desk.value].append(one.on_call)
         told: defaultdict[int, list[Told]] = defaultdict(list)
         for row in await connection.fetch(_SQL["notices"], [row["page_id"] for row in waiting]):
             told[row["page_id"]].append(Told(row["person_id"], row["created_at"], row["failed"]))
         for row in waiting:
+            # A desk where nobody sits is the operators' business.
+            team = desks[row["desk"]] or desks[Desk.OPERATIONS.value]
             await self._tell_next(connection, row, team, told[row["page_id"]])
 
     async def _tell_next(

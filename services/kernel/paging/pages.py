@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 
+from schemas.duty import Desk
 from services.kernel.postgres import Connection, Pool, queries
 
 _SQL = queries("services.kernel.paging")
@@ -16,7 +17,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A matter that is not over. `times` counts how often it came up; `told` are the people who were told, in order."""
+    """A matter, over once it is closed. `times` counts how often it came up; `told` are the people who were told, in order."""
 
     page_id: int
     matter: str
@@ -26,6 +27,8 @@ class Page:
     lasting: bool
     acknowledged_at: datetime | None
     acknowledged_by: str | None
+    desk: str = Desk.OPERATIONS.value
+    closed_at: datetime | None = None
     told: tuple[Mapping[str, Any], ...] = ()
 
 
@@ -36,14 +39,15 @@ async def page(
     *,
     lasting: bool = False,
     quiet: timedelta | None = None,
+    desk: Desk = Desk.OPERATIONS,
 ) -> None:
     """Pages a person once about `matter`, written `kind:subject`; while the page is open the matter only counts up.
 
     `text` says in English what happened and what to do, without personal data of anybody who is missing. A page that
     is `lasting` stays open until `all_clear`; any other is over once somebody acknowledges it, and for `quiet` after
-    that it does not open again: for what is tried again and again.
+    that it does not open again: for what is tried again and again. `desk`: whose people are told.
     """
-    await connection.execute(_SQL["open"], matter, text, lasting, quiet)
+    await connection.execute(_SQL["open"], matter, text, lasting, quiet, desk.value)
     log.error("page", matter=matter)  # the text may name somebody to call
 
 
@@ -58,9 +62,11 @@ async def open_texts(connection: Connection, kind: str) -> Mapping[str, str]:
     return {row["matter"]: row["text"] for row in await connection.fetch(_SQL["open_texts"], kind)}
 
 
-async def open_pages(pool: Pool, after: int = 0, limit: int | None = None) -> list[Page]:
-    """What is not over, oldest first: after page `after`, at most `limit` (None: all)."""
-    rows = await pool.fetch(_SQL["open_pages"], after, limit)
+async def open_pages(
+    pool: Pool, after: int = 0, limit: int | None = None, *, over: bool = False
+) -> list[Page]:
+    """What is not over, oldest first: after page `after`, at most `limit` (None: all); with `over` what is over too."""
+    rows = await pool.fetch(_SQL["open_pages"], after, limit, over)
     told: defaultdict[int, list[Mapping[str, Any]]] = defaultdict(list)
     for row in await pool.fetch(_SQL["told"], [row["page_id"] for row in rows]):
         told[row["page_id"]].append({name: value for name, value in row.items() if name != "page_id"})

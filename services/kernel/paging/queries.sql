@@ -2,8 +2,8 @@
 
 -- open: one open page per matter; the same matter again counts up, with its newest text; none when somebody took it on
 -- so lately ($4)
-insert into kernel.page (matter, text, lasting)
-select $1, $2, $3 where not exists (
+insert into kernel.page (matter, text, lasting, desk)
+select $1, $2, $3, $5 where not exists (
     select 1 from kernel.page p where p.matter = $1 and p.acknowledged_at > clock_timestamp() - $4::interval)
 on conflict (matter) where closed_at is null do update set times = page.times + 1, text = excluded.text
 
@@ -11,9 +11,9 @@ on conflict (matter) where closed_at is null do update set times = page.times + 
 update kernel.page set closed_at = clock_timestamp()
 where closed_at is null and lasting and matter = any($1::text[]) returning matter
 
--- open_pages: what is not over
-select page_id, matter, text, opened_at, times, lasting, acknowledged_at, acknowledged_by from kernel.page
-where closed_at is null and page_id > $1 order by page_id limit $2
+-- open_pages: what is not over; with $3 what is over too
+select page_id, matter, text, opened_at, times, lasting, acknowledged_at, acknowledged_by, desk, closed_at
+from kernel.page where (closed_at is null or $3) and page_id > $1 order by page_id limit $2
 
 -- open_texts: what the open pages of a kind say
 select matter, text from kernel.page where closed_at is null and starts_with(matter, $1 || ':') order by matter
@@ -35,15 +35,18 @@ where page_id = $1
 -- people ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 -- people: everybody who can be paged, in order
-select person_id, name, language, place, channels, slots from kernel.duty order by place, person_id
+select person_id, name, language, place, channels, slots, desk from kernel.duty order by place, person_id
 
 -- person: one of them
-select person_id, name, language, place, channels, slots from kernel.duty where person_id = $1
+select person_id, name, language, place, channels, slots, desk from kernel.duty where person_id = $1
+
+-- staffed: whether anybody sits at a desk
+select exists (select from kernel.duty where desk = $1)
 
 -- keep_person: a new one, or the changed one
-insert into kernel.duty (person_id, name, language, place, channels, slots) values ($1, $2, $3, $4, $5, $6)
+insert into kernel.duty (person_id, name, language, place, channels, slots, desk) values ($1, $2, $3, $4, $5, $6, $7)
 on conflict (person_id) do update set name = excluded.name, language = excluded.language, place = excluded.place,
-    channels = excluded.channels, slots = excluded.slots
+    channels = excluded.channels, slots = excluded.slots, desk = excluded.desk
 
 -- remove_person: with what was sent to this person
 delete from kernel.duty where person_id = $1 returning true
@@ -67,7 +70,7 @@ where p.lasting and p.closed_at > clock_timestamp() - interval '1 day' and n.kin
 
 -- waiting: pages that nobody looks after, kept from other pagers; those first that were told never, or longest ago, so
 -- that a storm hides none
-select p.page_id, p.matter, clock_timestamp() as now from kernel.page p
+select p.page_id, p.matter, p.desk, clock_timestamp() as now from kernel.page p
 where p.closed_at is null and p.acknowledged_at is null
 order by (select max(n.created_at) from kernel.notice n where n.page_id = p.page_id and n.kind = 'page') nulls first,
     p.page_id

@@ -17,6 +17,7 @@ ROOMS = (
     "services.criteria",
     "services.dispatch",
     "services.projections",
+    "services.volunteers",
 )
 """Whoever pages says in its `pages.toml` what each kind of matter means."""
 OTHER = "other"
