@@ -4,7 +4,7 @@ ARGS ?=
 MINUTES ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast test-long check chaos bench bench-delivery bench-criteria bench-volunteers lock schemas annual-report clean
+.PHONY: help run test test-fast test-long check chaos bench bench-delivery bench-criteria bench-projections bench-volunteers lock schemas annual-report clean
 
 help:  ## Says what each target does
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -48,6 +48,9 @@ bench: .venv/.dev  ## Measure on this machine; the last result stays in bench/re
 
 bench-criteria: .venv/.dev  ## Measure criteria: against the ceiling, memory, length of history
 	@$(BIN)/python bench/criteria.py $(ARGS)
+
+bench-projections: .venv/.dev  ## Measure read models; ARGS=--full for 1,000,000 events and 3,500,000 cases
+	@$(BIN)/python bench/projections.py $(ARGS)
 
 bench-delivery: .venv/.dev  ## Measure the delivery engine; ARGS="--only catchup" for a part
 	@$(BIN)/python bench/delivery.py $(ARGS)

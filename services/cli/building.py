@@ -69,10 +69,10 @@ async def _status(wait: Wait) -> Status:
 
 
 @contextmanager
-def telling(console: Console) -> Iterator[Tell]:
+def telling(console: Console, clock: Callable[[], float] = time.monotonic) -> Iterator[Tell]:
     """Shows how far something is: a bar in a terminal, else a line every few seconds."""
     if not console.is_terminal:
-        yield _Lines(console)
+        yield _Lines(console, clock)
         return
     bar = Progress(
         TextColumn("{task.description}"),
@@ -94,7 +94,7 @@ def telling(console: Console) -> Iterator[Tell]:
 class _Lines:
     """A line when something new begins, and then every few seconds."""
 
-    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, console: Console, clock: Callable[[], float]) -> None:
         self._console = console
         self._clock = clock
         self._what = ""

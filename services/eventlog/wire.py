@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 import orjson
 
 from schemas.upcasters import read
 from schemas.vocabulary import Mode, Origin
 from services.eventlog.store import Cause, EventStoreError, Recorded
+from services.kernel.ids import read_id
 
 SOURCE = "urn:zoeklicht"
 Header = tuple[str, bytes]
@@ -59,7 +59,7 @@ def event(attributes: Mapping[str, str], value: bytes) -> Recorded:
         return Recorded(
             stream=attributes["stream"],
             version=int(attributes["streamversion"]),
-            event_id=UUID(attributes["id"]),
+            event_id=read_id(attributes["id"]),
             type=attributes["type"],
             subject=attributes["subject"],
             time=datetime.fromisoformat(attributes["time"]),

@@ -77,7 +77,7 @@ COUNTS: dict[str, Count] = {
     "worrying": Count("cases", "new and worrying"),
     "campaigns.public": Count("released", "kind = 'public'"),
     "campaigns.vignette": Count("released", "kind = 'vignette'"),
-    "campaigns.child_alert": Count("released", "kind = 'child_alert'", empty=None),
+    "campaigns.child_alert": Count("released", "kind = 'child_alert'", "sum(1)", None),
     "campaigns.total": Count("released"),
     **{f"handled.{kind}": Count("cases", f"handled and kind = '{kind}'") for kind in _KINDS},
     "handled.total": Count("cases", "handled"),

@@ -17,8 +17,6 @@ _MEMBERS = {
 }
 _REGIONS = {country: region for region, members in _MEMBERS.items() for country in members.split()}
 
-HOME = "european_union"
-"""Where Belgium is."""
 REGIONS = (*_MEMBERS, "unknown")
 
 

@@ -152,7 +152,7 @@ def _number(value: Number, empty: int | None) -> Number:
     """Medians and times to hundredths: more digits would say nothing."""
     if isinstance(value, float):
         return round(value, 2)
-    return value or empty
+    return empty if value is None else value
 
 
 def _whole(value: Number) -> int:

@@ -71,7 +71,8 @@ def running(states: Iterable[State], projections: Iterable[Projection] = PROJECT
 async def install(pool: Pool, projections: Iterable[Projection] = PROJECTIONS) -> list[str]:
     """Makes the first version of a projection that is new, and a version beside the live one of a changed definition.
 
-    Returns the names of what it made. Raises InstallError.
+    One that has not begun gives way at once: there is nothing to read in it. Returns the names of what it made.
+    Raises InstallError.
     """
     made = []
     async with pool.acquire() as connection, connection.transaction():
@@ -84,8 +85,10 @@ async def install(pool: Pool, projections: Iterable[Projection] = PROJECTIONS) -
             if not same:
                 version = await _add(connection, projection)
                 made.append(version.label)
-                if not states:
+                if not await connection.fetchval(SQL["begun"], projection.name):
                     await show(connection, version.name, version.number)
+                    for state in states:
+                        await _forget(connection, state)
     return made
 
 
@@ -170,10 +173,14 @@ async def drop(pool: Pool, name: str, number: int) -> None:
         state = await state_of(connection, name, number)
         if state.live:
             raise VersionIsLiveError(f"readers see {state.label}: swap to another version first")
-        for query in ("version", "checkpoint", "unknown", "stop"):
-            await connection.execute(SQL[f"forget_{query}"], name, number)
-        await all_clear(connection, [matter(state.label)])
-        await connection.execute(f'drop schema "{state.schema}" cascade')
+        await _forget(connection, state)
+
+
+async def _forget(connection: Connection, state: State) -> None:
+    for query in ("version", "checkpoint", "unknown", "stop"):
+        await connection.execute(SQL[f"forget_{query}"], state.name, state.number)
+    await all_clear(connection, [matter(state.label)])
+    await connection.execute(f'drop schema "{state.schema}" cascade')
 
 
 def matter(version: str) -> str:

@@ -91,6 +91,9 @@ select (select count(*) from only_old) as only_old, (select count(*) from only_n
         select distinct (row({key}))::text as key from (select * from only_old union all select * from only_new) d
         order by 1 limit $1) k) as keys
 
+-- begun: whether any version of a projection has read anything
+select exists (select from projections.checkpoint where projection = $1)
+
 -- create_seen: the last version of each stream that the version has taken in: nobody decides by offset
 create table seen (stream text primary key, version bigint not null)
 

@@ -56,10 +56,16 @@ class Year:
     def __init__(self, cases: dict[str, Case], lines: list[Line], year: int) -> None:
         self.begin = datetime(year, 1, 1, tzinfo=BRUSSELS)
         self.end = datetime(year + 1, 1, 1, tzinfo=BRUSSELS)
-        self.cases = cases
+        self.every = cases
+        self.cases = {ref: case for ref, case in cases.items() if case.merged_into is None}
         self.lines = lines
-        self.new = [case for case in cases.values() if self.begin <= case.opened < self.end]
-        self.handled = [case for case in cases.values() if case.open_between(self.begin, self.end)]
+        self.new = [case for case in self.cases.values() if self.begin <= case.opened < self.end]
+        self.handled = [case for case in self.cases.values() if case.open_between(self.begin, self.end)]
+
+    def _case(self, ref: str) -> Case:
+        """The case itself, or the one it became part of."""
+        case = self.every[ref]
+        return case if case.merged_into is None else self._case(case.merged_into)
 
     def report(self) -> Report:
         return {
@@ -104,9 +110,11 @@ class Year:
     def _news(self) -> Iterator[tuple[Case, timedelta, str]]:
         for case in self.cases.values():
             for person in case.people:
-                if person.news and self.begin <= min(at for at, _ in person.news) < self.end:
-                    first = min(at for at, _ in person.news)
-                    yield case, first - case.opened, person.news[-1][1]
+                if person.news:
+                    # Who was found before anybody called was found when the call came.
+                    first = max(case.opened, min(at for at, _ in person.news))
+                    if self.begin <= first < self.end:
+                        yield case, first - case.opened, person.news[-1][1]
 
     def _hours(self) -> dict[str, float]:
         hours: dict[str, list[float]] = defaultdict(list)
@@ -129,8 +137,8 @@ class Year:
         reach = list(self._told("reach.reported"))
         people = sum(line["data"]["people"] for line in reach)
         interactions = sum(line["data"]["interactions"] for line in reach)
-        reached = len({line["ref"] for line in reach})
-        engaged = [line for line in self._told("partners.engaged") if self.cases[line["ref"]].worrying]
+        reached = len({self._case(line["ref"]).ref for line in reach})
+        engaged = [line for line in self._told("partners.engaged") if self._case(line["ref"]).worrying]
         found = {
             "partner_engagements": sum(line["data"]["count"] for line in engaged),
             "volunteer_callouts": sum(1 for _ in self._told("volunteers.called_out")),

@@ -1,6 +1,6 @@
 """Plays the lines of the import format case by case, for the second count of the annual report: plain Python.
 
-It shares no code with the system, nor with the generator of histories. Merged cases are not played.
+It shares no code with the system, nor with the generator of histories.
 """
 
 from collections.abc import Iterable
@@ -88,10 +88,11 @@ class Case:
     turns: list[tuple[datetime, bool]] = field(default_factory=list)
     reasons: set[str] = field(default_factory=set)
     worrying: bool = False
+    merged_into: str | None = None
 
-    def answer(self, criterion: str, child: int) -> str:
+    def answer(self, criterion: str, child: int) -> str | None:
         found = [value for _, c, n, value in self.said if c == criterion and n in (None, child)]
-        return found[-1] if found else "unknown"
+        return found[-1] if found else None
 
     def look(self) -> None:
         """Judge the case as it is now: a case that was worrying once stays counted."""
@@ -131,10 +132,36 @@ def play(lines: Iterable[Line]) -> dict[str, Case]:
         data, at = line["data"], instant(line["at"])
         if fact == "opened":
             cases[line["ref"]] = _opened(line["ref"], data, at)
+        elif fact == "merged_into":
+            _merged(cases[line["ref"]], cases[data["case_id"]])
         else:
             _FACTS[fact](cases[line["ref"]], data, at, line.get("id"))
         cases[line["ref"]].look()
     return cases
+
+
+def _merged(case: Case, other: Case) -> None:
+    """A duplicate counts no more; what was known of the children that are still sought, and its worry, go on there."""
+    case.merged_into, case.open = other.ref, False
+    sought = [(n, person) for n, person in enumerate(case.people) if not person.news]
+    if sought and case.override and other.override is None:
+        other.override = True
+    for n, person in sought:
+        age = person.age(case.since)
+        there = next(
+            (m for m, known in enumerate(other.people) if known.who == person.who), len(other.people)
+        )
+        if there == len(other.people):
+            other.people.append(Person(person.who, person.gender, person.nationality, None, age))
+        elif age is not None and other.people[there].age(other.since) is None:
+            other.people[there].estimate = age
+        for criterion in CRITERIA:
+            ours, theirs = case.answer(criterion, n), other.answer(criterion, there)
+            if ours and (theirs is None or (ours == "yes" and theirs != "yes")):
+                other.said.append((None, criterion, there, ours))
+    other.look()
+    other.worrying = other.worrying or case.worrying
+    other.reasons |= case.reasons
 
 
 def _opened(ref: str, data: Line, at: datetime) -> Case:

@@ -76,12 +76,16 @@ def histories(draw: st.DrawFn) -> list[Line]:
     more = draw(st.lists(st.sampled_from(KINDS), max_size=3))
     births = [draw(_BIRTHS).isoformat() for _ in range(5)]
     lines: list[Line] = []
+    stories: list[_Story] = []
     opened: dict[str, datetime] = {}
     for number, kind in enumerate((*KINDS, *KINDS, *more)):
         ref = f"case-{number}"
         # Never two at one moment: which of them is a child's first would be anybody's guess.
         opened[ref] = draw(MOMENTS) + timedelta(seconds=number)
-        lines += _Story(draw, ref, opened[ref], births, kind).lines()
+        stories.append(_Story(draw, ref, opened[ref], births, kind))
+        lines += stories[-1].lines()
+    for _ in range(draw(st.integers(0, 4))):
+        lines += draw(st.sampled_from(stories)).merge(draw(st.sampled_from(stories)))
     return lines + [draw(_counter(opened, number)) for number in range(draw(st.integers(0, 6)))]
 
 
@@ -96,6 +100,7 @@ class _Story:
         self.kind = kind
         self.who = draw(st.lists(st.integers(0, 4), min_size=1, max_size=3, unique=True))
         self.open = True
+        self.merged = False
         self.overridden = False
         self.located: set[int] = set()
         self.told: list[str] = []
@@ -107,6 +112,17 @@ class _Story:
             self.at += self.draw(GAPS)
             found += self._step(step)
         return found
+
+    def merge(self, other: "_Story") -> list[Line]:
+        """Makes it a duplicate of the other, where that is possible: nobody was found here who is sought there."""
+        found = {who for n, who in enumerate(self.who) if not self.open or n in self.located}
+        sought = {who for n, who in enumerate(other.who) if n not in other.located}
+        if self is other or self.merged or not other.open or found & sought:
+            return []
+        self.at = other.at = max(self.at, other.at) + timedelta(minutes=5)
+        other.who += [who for who in self.who if who not in found and who not in other.who]
+        self.open, self.merged = False, True
+        return [self._line("case.merged_into", {"case_id": other.ref})]
 
     def _line(self, kind: str, data: Line, name: str | None = None) -> Line:
         line = {"ref": self.ref, "type": kind, "at": self.at.isoformat(), "data": data}

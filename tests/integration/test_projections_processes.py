@@ -36,12 +36,12 @@ class Machine:
     """Processes and commands of one installation."""
 
     settings: Settings
-    alive: list[asyncio.subprocess.Process] = field(default_factory=list)
+    kept: list["Kept"] = field(default_factory=list)
 
     async def start(self, *words: str) -> asyncio.subprocess.Process:
         """A process of `zoeklicht`."""
         clean = {name: value for name, value in os.environ.items() if not name.startswith("ZOEKLICHT_")}
-        process = await asyncio.create_subprocess_exec(
+        return await asyncio.create_subprocess_exec(
             sys.executable, "-m", "services.cli.main", *words,
             env=clean | {
                 "DATABASE_URL": self.settings.database_url.get_secret_value(),
@@ -53,32 +53,46 @@ class Machine:
             },
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
-        self.alive.append(process)
-        return process
 
-    async def kill(self, process: asyncio.subprocess.Process) -> None:
-        """Without a word of warning."""
-        process.send_signal(signal.SIGKILL)
-        await process.communicate()
-        self.alive.remove(process)
+    def keep(self, service: str) -> "Kept":
+        """A service that is started again when it ends by itself, as the supervisor does."""
+        self.kept.append(Kept(self, service))
+        return self.kept[-1]
 
     async def run(self, *words: str) -> tuple[int, str, str]:
         """A command: its exit code, what it wrote, and what it complained of."""
         process = await self.start(*words)
         output, errors = await asyncio.wait_for(process.communicate(), WITHIN_S)
-        self.alive.remove(process)
         return process.returncode or 0, output.decode(), errors.decode()
+
+
+class Kept:
+    """A service under watch."""
+
+    def __init__(self, machine: Machine, name: str) -> None:
+        self.process: asyncio.subprocess.Process | None = None
+        self.wanted = True
+        self.task = asyncio.create_task(self._keep(machine, name))
+
+    async def _keep(self, machine: Machine, name: str) -> None:
+        while self.wanted:
+            self.process = await machine.start(name)
+            await self.process.communicate()
+
+    async def end(self, how: signal.Signals) -> None:
+        """Ends it, and for good."""
+        self.wanted = False
+        if self.process and self.process.returncode is None:
+            self.process.send_signal(how)
+        await asyncio.wait_for(self.task, WITHIN_S)
 
 
 @pytest.fixture
 async def machine(settings_with_kafka):
     found = Machine(settings_with_kafka)
     yield found
-    for process in found.alive:
-        process.terminate()
-    for process in found.alive:
-        await asyncio.wait_for(process.communicate(), 30)
-        assert process.returncode == 0
+    for service in found.kept:
+        await service.end(signal.SIGTERM)
 
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
@@ -139,10 +153,10 @@ async def test_figures_are_equal_after_kills_while_projecting_building_and_swapp
     first = await live(pool, Annual())
 
     async with stuck_in(pool, f"{first.schema}.annual_outcome") as somebody_waits:
-        killed = await machine.start("projections")
+        service = machine.keep("projections")
         await somebody_waits()
-        await machine.kill(killed)
-    process = await machine.start("projections")
+        await service.end(signal.SIGKILL)
+    service = machine.keep("projections")
     await until(level(settings, pool))
     expected = await annual(pool, BRUSSELS, 2019)
     assert expected["new_cases"]["total"] > EVENTS / 25
@@ -150,16 +164,17 @@ async def test_figures_are_equal_after_kills_while_projecting_building_and_swapp
     second = await versions.add(pool, Annual())
     async with stuck_in(pool, f"{second.schema}.annual_outcome") as somebody_waits:
         await somebody_waits()
-        await machine.kill(process)
+        await service.end(signal.SIGKILL)
     assert (await versions.state_of(pool, "annual", second.number)).built_at is None
-    process = await machine.start("projections")
+    machine.keep("projections")
     await until(level(settings, pool))
     assert (await versions.state_of(pool, "annual", second.number)).built_at is not None
 
     async with stuck_in(pool, "projections.version") as somebody_waits:
         swapping = await machine.start("projections", "swap", "annual")
         await somebody_waits()
-        await machine.kill(swapping)
+        swapping.kill()
+        await swapping.communicate()
         assert await annual(pool, BRUSSELS, 2019) == expected
     code, output, errors = await machine.run("projections", "swap", "annual")
     assert (code, errors) == (0, "")
@@ -177,8 +192,8 @@ async def test_commands_show_mend_rebuild_swap_and_drop(machine, pool):
     """A read model is broken, mended and built anew while the others go on, all by commands, in plain lines."""
     settings = machine.settings
     await fill(pool, EVENTS)
-    await machine.start("relay")
-    await machine.start("projections")
+    machine.keep("relay")
+    machine.keep("projections")
     await pool.execute("alter table projections_case_list_v1.case_list rename column kind to kinds")
 
     async def paged() -> bool:
@@ -215,7 +230,7 @@ async def test_commands_show_mend_rebuild_swap_and_drop(machine, pool):
     assert code == 0
     assert await pool.fetchval("select count(*) from projections.case_list") == cases
     code, output, _ = await machine.run("projections", "list", "--format", "json")
-    assert [one["version"] for one in json.loads(output) if one["live"]] == [2, 2]
+    assert {one["projection"]: one["version"] for one in json.loads(output) if one["live"]}["case_list"] == 2
     assert (await machine.run("projections", "drop", "case_list.v1"))[0] == 0
     code, output, _ = await machine.run("projections", "status")
     assert code == 0

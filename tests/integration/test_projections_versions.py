@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-from projections_ground import History, brussels, connected, ends, follow, live, project, relay_all
+from projections_ground import SEALED, History, brussels, connected, ends, follow, live, project, relay_all
 from projections_log import fill
 
 from schemas import events as e
@@ -17,6 +17,7 @@ from services.kernel.paging import open_pages
 from services.kernel.service import Runtime
 from services.projections import main, store, swapping, versions
 from services.projections.comparison import compare, held
+from services.projections.engine import Engine
 from services.projections.errors import (
     BusyError,
     DifferentError,
@@ -25,6 +26,7 @@ from services.projections.errors import (
     NotCaughtUpError,
     ProjectionStoppedError,
     VersionIsLiveError,
+    ZombieError,
 )
 from services.projections.metrics import families
 from services.projections.models.case_list import CaseList
@@ -145,7 +147,7 @@ async def test_a_version_built_from_the_store_holds_the_same_and_takes_its_place
 async def test_a_version_is_built_from_the_store_and_not_from_kafka(settings_with_kafka, pool, history):
     """It goes on in Kafka where its topics ended when the building began, and reads nothing twice for nothing."""
     settings = settings_with_kafka
-    await some_cases(history)
+    known, *_ = await some_cases(history)
     await relay_all(settings)
     before = await ends(settings)
     version = await versions.add(pool, CaseList())
@@ -160,14 +162,32 @@ async def test_a_version_is_built_from_the_store_and_not_from_kafka(settings_wit
     assert len(given) == 5
     assert all(from_store for _, from_store in given)
     await history.case("later", brussels(2021, 4, 1))
+    await history.fact(known, e.NoteAdded(text=SEALED))
     await relay_all(settings)
     await follow(settings, Listening(), version.number)
-    assert [from_store for _, from_store in given] == [True] * 5 + [False]
+    assert [from_store for _, from_store in given] == [True] * 5 + [False] * 2
     rows = await pool.fetch(
         "select topic, partition, next_offset from projections.checkpoint where version = 2"
     )
-    assert sum(row["next_offset"] for row in rows) == 6
+    assert sum(row["next_offset"] for row in rows) == 7
     assert sum(end for (topic, _), end in before.items() if topic.endswith("case-events")) == 5
+
+
+async def test_a_zombie_builds_nothing(settings, pool, history):
+    """Of two builders at the same place the second one's batch is refused, whole: after a pause, or a lost connection."""
+    await some_cases(history)
+    version = await versions.add(pool, CaseList())
+    rows = await pool.fetch(
+        "select *, transaction_id::text as transaction_id from eventlog.events order by position"
+    )
+    async with connected(settings) as one, connected(settings) as two:
+        active, zombie = Engine(one, version), Engine(two, version)
+        await active.build(rows[:3])
+        with pytest.raises(ZombieError):
+            await zombie.build(rows)
+        assert (await versions.state_of(pool, "case_list", version.number)).read == 3
+        await active.build(rows[3:])
+    assert await pool.fetchval(f"select count(*) from {version.schema}.case_list") == 3
 
 
 async def test_a_version_that_is_behind_is_not_shown(settings_with_kafka, pool, history):
@@ -501,6 +521,18 @@ async def test_metrics_tell_of_each_version(settings_with_kafka, pool, history):
     assert lag == 1 + 4
 
 
+async def test_a_changed_definition_of_what_has_not_begun_is_shown_at_once(pool):
+    """A new installation has one version of each read model, whatever came before it in its migrations."""
+    assert await versions.install(pool, [Renamed()]) == ["case_list.v2"]
+    assert [(one.label, one.live) for one in await versions.every(pool, "case_list")] == [
+        ("case_list.v2", True)
+    ]
+    assert await pool.fetchval("select count(note) from projections.case_list") == 0
+    assert not await pool.fetchval(
+        "select count(*) from pg_namespace where nspname = 'projections_case_list_v1'"
+    )
+
+
 async def test_tables_that_do_not_fit_are_refused(pool):
     """Tables changed under the same definition, or named like another read model's, make nothing at all."""
 
@@ -584,7 +616,8 @@ async def test_a_second_process_stands_by_for_every_version(settings_with_kafka,
         assert await store.take_lock(other, version)
         async with running(settings_with_kafka, pool) as runtime:
             await until(_is(runtime, version.label, "standby"))
-            await until(_is(runtime, "annual.v2", "active"))
+            other_one = await live(pool, next(one for one in PROJECTIONS if one.name == "annual"))
+            await until(_is(runtime, other_one.label, "active"))
             assert runtime.ready
             await other.execute("select pg_advisory_unlock_all()")
             await until(_is(runtime, version.label, "active"))

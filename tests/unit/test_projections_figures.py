@@ -54,13 +54,15 @@ def test_helping_counts_do_not_show():
     helping = {name for pair in QUOTIENTS.values() for name in pair}
     counted = dict.fromkeys(COUNTS | PARTS, 2) | {
         "details.display_partners": None,
-        "campaigns.child_alert": 0,
+        "campaigns.child_alert": None,
+        "time_to_public.median_s": 0,
     }
     nested = _nested(_figures(counted, {name: {} for name in BREAKDOWNS}))
     assert list(nested) == list(SECTIONS)
     assert set(nested["campaigns"]) == {"public", "vignette", "total"}
     assert not helping & {name for name, *_ in rows(nested)} - COUNTS.keys()
     assert "display_partners" not in nested["details"]
+    assert nested["time_to_public"]["median_s"] == 0
     assert nested["details"]["runaway"]["girls_share"]["value"] == 1.0
 
 

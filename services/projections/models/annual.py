@@ -12,8 +12,9 @@ from schemas import events as e
 from schemas.vocabulary import Audience, Direction, Mode
 from services.eventlog.store import Recorded
 from services.geography import municipality_of, province_of, region_of
+from services.kernel.ids import read_id
 from services.kernel.postgres import Connection, queries
-from services.projections.regions import HOME, region_of_country
+from services.projections.regions import region_of_country
 
 _SQL = queries("services.projections.models", "annual.sql")
 
@@ -32,7 +33,9 @@ def _lifecycle(event: Recorded) -> Iterable[tuple[str, Row]]:
     data = event.data
     into = data.case_id if isinstance(data, e.CaseMerged) else None
     number = data.case_number if isinstance(data, e.CaseOpened) else None
-    yield "lifecycle", (*_key(event), event.time, _WHAT[type(data)], into, number)
+    what = _WHAT[type(data)]
+    yield "lifecycle", (*_key(event), event.time, what, into, number)
+    yield "span", (*_key(event), event.time, what in {"opened", "reopened"})
 
 
 def _nature(event: Recorded) -> Iterable[tuple[str, Row]]:
@@ -48,8 +51,7 @@ def _abduction(details: e.Details) -> Row:
     if not isinstance(details, e.AbductionDetails):
         return (None,) * 6
     country, direction = details.country, details.direction
-    # Where the child is now decides: a child that was taken to Belgium is within the Union.
-    region = HOME if direction is Direction.TO_BELGIUM else country and region_of_country(country)
+    region = country and region_of_country(country)
     towards = None if direction is None else direction is Direction.TO_BELGIUM
     return details.status, details.abducting_parent, country, region, towards, details.helped_return
 
@@ -90,7 +92,7 @@ def _outcomes(event: Recorded) -> Iterable[tuple[str, Row]]:
 def _worry(event: Recorded) -> Iterable[tuple[str, Row]]:
     data = event.data
     if isinstance(data, e.AssessmentChanged) and data.worrying:
-        case_id = UUID(event.subject)
+        case_id = read_id(event.subject)
         yield "worrying", (case_id, event.recorded_time)
         for reason in data.reasons:
             yield "reason", (case_id, reason, event.recorded_time)
@@ -100,7 +102,7 @@ def _campaign(event: Recorded) -> Iterable[tuple[str, Row]]:
     data = event.data
     if isinstance(data, e.CampaignReleased) and data.continues is None:
         kind = data.appeal.kind.value
-        yield "campaign", (data.campaign_id, UUID(event.subject), kind, event.time, event.recorded_time)
+        yield "campaign", (data.campaign_id, read_id(event.subject), kind, event.time, event.recorded_time)
 
 
 def _ending(event: Recorded) -> Iterable[tuple[str, Row]]:
@@ -112,7 +114,10 @@ def _alert(event: Recorded) -> Iterable[tuple[str, Row]]:
     data = event.data
     if isinstance(data, e.AlertIssued) and data.campaign_id is not None:
         displays = _array(data.to)
-        yield "alert", (data.alert_id, data.campaign_id, UUID(event.subject), event.recorded_time, displays)
+        yield (
+            "alert",
+            (data.alert_id, data.campaign_id, read_id(event.subject), event.recorded_time, displays),
+        )
 
 
 def _display(event: Recorded) -> Iterable[tuple[str, Row]]:
@@ -142,13 +147,13 @@ def _counter(event: Recorded) -> Iterable[tuple[str, Row]]:
 def _case(subject: str) -> UUID | None:
     """What is counted may belong to no case."""
     try:
-        return UUID(subject)
+        return read_id(subject)
     except ValueError:
         return None
 
 
 def _key(event: Recorded) -> Row:
-    return UUID(event.subject), event.version, event.recorded_time
+    return read_id(event.subject), event.version, event.recorded_time
 
 
 _WHAT: dict[type[e.EventData], str] = {
@@ -185,7 +190,7 @@ class Annual:
     """Projection `annual`. An exercise is no disappearance: it leaves no trace here."""
 
     name = "annual"
-    definition = 2
+    definition = 3
     tables = _SQL["tables"]
     topics = e.TOPICS
     types = frozenset(model.TYPE for model in _FACTS)

@@ -10,8 +10,23 @@ create table annual_lifecycle (
     primary key (case_id, version)
 );
 
+-- Each case once: when it was first and last opened, closed or merged, and whether it is open after the last of these:
+-- a year's report looks at no other cases than those that these say may be in it.
+create table annual_case (
+    case_id uuid primary key,
+    last_version bigint not null,
+    first_time timestamptz not null,
+    last_time timestamptz not null,
+    last_recorded timestamptz not null,
+    open boolean not null
+);
+create index annual_case_open on annual_case (first_time) where open;
+create index annual_case_last on annual_case (last_time);
+create index annual_case_recorded on annual_case (last_recorded);
+create index annual_lifecycle_merged on annual_lifecycle (case_id) where merged_into is not null;
+
 -- `kind` is set where a kind begins (opening, reclassification); other columns where they were told. `region` is that
--- of the destination: within the Union when a child was taken to Belgium.
+-- of the country.
 create table annual_nature (
     case_id uuid not null,
     version bigint not null,
@@ -88,6 +103,8 @@ create table annual_ending (
     recorded_time timestamptz not null
 );
 
+create index annual_ending_time on annual_ending (time);
+
 -- `displays` are those for which it was planned when it was issued: who joins later is not slow.
 create table annual_alert (
     alert_id uuid primary key,
@@ -96,6 +113,7 @@ create table annual_alert (
     recorded_time timestamptz not null,
     displays uuid[] not null
 );
+create index annual_alert_campaign on annual_alert (campaign_id);
 
 -- The first delivery to a display partner of something to show, and of the withdrawal; either may come before its alert.
 create table annual_display (
@@ -106,6 +124,7 @@ create table annual_display (
     recorded_time timestamptz not null,
     primary key (alert_id, recipient, dark)
 );
+create index annual_display_shown on annual_display (time) where not dark;
 
 create table annual_counter (
     stream text not null,
@@ -119,12 +138,24 @@ create table annual_counter (
     primary key (stream, version)
 );
 create index annual_counter_time on annual_counter (time);
+create index annual_counter_stock on annual_counter (time) where type = 'partners.counted';
 
 -- lifecycle: a case opened, closed, reopened or merged
 insert into annual_lifecycle (case_id, version, recorded_time, time, what, merged_into, case_number)
 select * from unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $4::timestamptz[], $5::text[], $6::uuid[],
     $7::text[])
 on conflict do nothing
+
+-- span: from when to when something was known of a case, and whether it is open
+insert into annual_case as c (case_id, last_version, first_time, last_time, last_recorded, open)
+select case_id, max(version), min(time), max(time), max(recorded_time), (array_agg(opens order by version desc))[1]
+from unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $4::timestamptz[], $5::boolean[])
+    as n(case_id, version, recorded_time, time, opens)
+group by case_id
+on conflict (case_id) do update set last_version = greatest(c.last_version, excluded.last_version),
+    first_time = least(c.first_time, excluded.first_time), last_time = greatest(c.last_time, excluded.last_time),
+    last_recorded = greatest(c.last_recorded, excluded.last_recorded),
+    open = case when excluded.last_version > c.last_version then excluded.open else c.open end
 
 -- nature: of what kind a case is
 insert into annual_nature (case_id, version, recorded_time, kind, subject, status, abducting_parent,

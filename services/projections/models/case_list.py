@@ -10,6 +10,7 @@ from uuid import UUID
 
 from schemas import events as e
 from services.eventlog.store import Recorded, case_stream
+from services.kernel.ids import read_id
 from services.kernel.postgres import Connection, Pool, queries
 from services.kernel.problems import InvalidError
 
@@ -49,7 +50,7 @@ class CaseList:
         """Folds the events of a batch, and writes each case once."""
         changes: dict[UUID, _Change] = {}
         for event in events:
-            case_id = UUID(event.subject)
+            case_id = read_id(event.subject)
             _fold(changes.setdefault(case_id, _Change(case_id)), event)
         rows = [changes[case_id] for case_id in sorted(changes)]
         columns = [[getattr(row, name) for row in rows] for name in _COLUMNS]
