@@ -19,6 +19,9 @@ from services.projections.figures import BREAKDOWNS, COUNTS, QUOTIENTS
 from services.projections.opening import cases_behind, opened
 from services.projections.registry import PROJECTIONS
 from services.projections.reports import annual, rows, strip
+from services.projections.statistics.counting import counts_of
+from services.projections.statistics.periods import Quarter
+from services.projections.statistics.publication import lines
 
 DATA = Path(__file__).parents[1] / "data"
 sys.path.insert(0, str(DATA))  # a folder of data is no package
@@ -127,6 +130,36 @@ async def test_breakdowns_add_up(golden):
     assert sum(report["worrying_by_criterion"].values()) >= report["worrying"]
     regions = report["details"][ABDUCTION]["regions_share"].values()
     assert sum(region["numerator"] for region in regions) == report["handled"][ABDUCTION]
+
+
+async def test_public_figures_are_those_of_the_report(golden):
+    """Nothing was corrected after it was published, so each number that is shown is the report's; few are withheld."""
+    quarters = [Quarter(2021, number) for number in range(1, 5)]
+    async with golden.pool.acquire() as connection:
+        counts = {one: await counts_of(connection, one, BRUSSELS) for one in quarters}
+    shown = {(line.table, line.category): line.value for line in lines(counts) if line.period == "2021"}
+    assert shown["new_cases", "total"] == golden.report["new_cases"]["total"]
+    compared = 0
+    for table, section in {
+        "new_cases_by_kind": "new_cases",
+        "new_cases_by_province": "by_province",
+        "worrying_by_criterion": "worrying_by_criterion",
+        "outcomes_by_outcome": "outcomes",
+        "campaigns_by_kind": "campaigns",
+    }.items():
+        for category, value in ((c, v) for (t, c), v in shown.items() if t == table and v is not None):
+            assert value == golden.report[section].get(category, 0), (table, category)
+            compared += 1
+    assert compared > 30
+    assert shown["new_cases_by_assessment", "worrying"] == PUBLISHED["worrying"]["2021"]
+    assert shown["activity", "hotline_calls"] == PUBLISHED["details"]["2021"]["hotline_calls"]
+    assert [place for place, value in shown.items() if value is None] == [
+        ("worrying_by_criterion", "override"),
+        ("children_by_gender", "unknown"),
+        ("children_by_gender", "boy"),
+        ("children_by_age", "18_and_over"),
+        ("children_by_age", "unknown"),
+    ]
 
 
 async def test_every_number_can_be_opened(golden):

@@ -16,6 +16,8 @@ from services.projections.reports import _figures, _nested, as_csv, quotient, ro
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "data" / "annual_figures.json").read_text())
 
+DETAILS = {"reach_people": 1, "reach_people_per_disappearance": quotient(36_515_902, 64)}
+
 
 def report(year: int, runaways: int, girls: int) -> dict:
     return {
@@ -96,3 +98,18 @@ def test_years_stand_side_by_side():
     ]
     assert lines["Fugueurs"] == ["4", "1\N{NO-BREAK SPACE}000"]
     assert lines["Disparitions inquiétantes"][1] == "\N{EN DASH}"
+
+
+def test_a_narrow_terminal_shows_every_name_and_number():
+    """80 columns and three years: what does not fit goes onto the next line, and nothing is lost."""
+    earlier = {"new_cases": {"international_parental_abduction": 1, "total": 1}, "details": DETAILS}
+    whole = report(2021, 4, 3) | {"details": DETAILS, "beside": {"2020": earlier, "2019": earlier}}
+    made = document(whole, Language.NL, datetime(2022, 1, 1, tzinfo=UTC))
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(annual_table(made))
+    text = console.export_text()
+    assert max(map(len, text.splitlines())) <= 80
+    assert "Weglopers" in text
+    assert "kinderontvoering" in text
+    assert "…" not in text
+    assert text.count("36.515.902") == 3
