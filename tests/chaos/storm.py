@@ -42,6 +42,8 @@ class Campaign:
     expires_at: datetime | None = None
     ended_at: float | None = None
     spoken_for: bool = False
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """One fact after the other: intake refuses an update of what has ended, so the store never holds one."""
 
 
 @dataclass
@@ -121,12 +123,16 @@ class Storm:
 
     async def update(self, campaign: Campaign) -> None:
         more = {"expires_at": campaign.expires_at} if campaign.expires_at else {}
-        await self.world.insist(lambda: campaign.facts.update(**more))
+        async with campaign.turn:
+            if campaign.ended_at is None:
+                await self.world.insist(lambda: campaign.facts.update(**more))
 
     async def end(self, campaign: Campaign) -> None:
         campaign.spoken_for = True
-        await self.world.insist(campaign.facts.end)
-        campaign.ended_at = time.time()
+        async with campaign.turn:
+            if campaign.ended_at is None:
+                await self.world.insist(campaign.facts.end)
+                campaign.ended_at = time.time()
 
     # ── what a harm needs ───────────────────────────────────────────────────────────────────────────────────
 
