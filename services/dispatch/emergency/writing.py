@@ -15,6 +15,7 @@ from schemas.vocabulary import AlertKind, Audience, Mode
 from services.dispatch.addresses import place_of
 from services.dispatch.bodies import Bodies
 from services.dispatch.domain import Revision
+from services.dispatch.emergency import standalone
 from services.dispatch.emergency.pack import REVISION, Pack, PackedAlert, PackedPartner, seal
 from services.dispatch.publish import alert_of, earlier
 from services.dispatch.secret_boxes import open_secrets, private_key
@@ -28,6 +29,7 @@ from services.kernel.vault import VaultError
 
 WRITE_S = 60.0
 """How long writing may take: a mounted folder can hang."""
+TOOL = "zoeklicht-emergency-send.py"
 _NAME = "zoeklicht-emergency-"
 _MATTER = "emergency-pack:written"
 
@@ -149,9 +151,25 @@ async def write_now(pool: Pool, settings: Settings, folder: Path) -> tuple[Path,
     sealed = seal(pack, settings.emergency_recipients)
     async with asyncio.timeout(WRITE_S):
         path = await asyncio.get_running_loop().run_in_executor(
-            _WRITER, write, folder, sealed, pack.made_at, settings.emergency_kept
+            _WRITER, _put, folder, sealed, pack.made_at, settings.emergency_kept
         )
     return path, pack
+
+
+def _put(folder: Path, sealed: bytes, now: datetime, kept: int) -> Path:
+    path = write(folder, sealed, now, kept)
+    write_tool(folder)
+    return path
+
+
+def write_tool(folder: Path) -> Path:
+    """Puts the command that sends a pack without this software beside the packs, as this version has it."""
+    tool, text = folder / TOOL, Path(standalone.__file__).read_bytes()
+    if not tool.exists() or tool.read_bytes() != text:
+        draft = folder / f".{_NAME}{TOOL}.{os.getpid()}"
+        draft.write_bytes(text)
+        draft.replace(tool)
+    return tool
 
 
 async def keep_writing(runtime: Runtime) -> None:
