@@ -196,18 +196,20 @@ select requested_at from dispatch.ping where recipient_id = $1
 
 -- take_renewals: displays that show something and have not been told for so long that they may go on; each is taken by
 -- one sender alone
-with showing as materialized (
-    select d.recipient_id, min(coalesce(d.finished_at, d.created_at)) as since
-    from dispatch.alert a cross join lateral (
-        select distinct on (n.recipient_id) n.recipient_id, n.content, n.created_at, n.finished_at
-        from dispatch.delivery n where n.alert_id = a.alert_id order by n.recipient_id, n.revision desc) d
-    join dispatch.recipient r on r.recipient_id = d.recipient_id and r.state = 'active' and r.audience = 'display'
-    where not a.withdrawn and (a.expires_at is null or a.expires_at > clock_timestamp()) and d.content <> 'withdrawn'
-    group by 1
+with asked as materialized (
+    select r.recipient_id from dispatch.recipient r left join dispatch.renewal w using (recipient_id)
+    where r.state = 'active' and r.audience = 'display' and (w.due_at is null or w.due_at <= clock_timestamp())
+), showing as materialized (
+    select o.recipient_id from asked o where exists (
+        select 1 from dispatch.alert a cross join lateral (
+            select n.content, coalesce(n.finished_at, n.created_at) as since from dispatch.delivery n
+            where n.alert_id = a.alert_id and n.recipient_id = o.recipient_id order by n.revision desc limit 1) d
+        where not a.withdrawn and (a.expires_at is null or a.expires_at > clock_timestamp())
+          and a.issued_at <= clock_timestamp() - $1::interval
+          and d.content <> 'withdrawn' and d.since <= clock_timestamp() - $1::interval)
 ), taken as (
     insert into dispatch.renewal as w (recipient_id, due_at)
-    select recipient_id, clock_timestamp() + $1::interval from showing
-    where since <= clock_timestamp() - $1::interval order by recipient_id
+    select recipient_id, clock_timestamp() + $1::interval from showing order by recipient_id
     on conflict (recipient_id) do update set due_at = excluded.due_at where w.due_at <= clock_timestamp()
     returning recipient_id
 )

@@ -38,6 +38,11 @@ async def lit(ground, partner, **rest):
 
 async def accepted(ground, alert):
     await ground.pool.execute(
+        "update dispatch.alert set issued_at = clock_timestamp() - 2 * $2::interval where alert_id = $1",
+        alert.alert_id,
+        EVERY,
+    )
+    await ground.pool.execute(
         "update dispatch.delivery set state = 'delivered', finished_at = clock_timestamp() - $2::interval"
         " where alert_id = $1 and state = 'pending'",
         alert.alert_id,
