@@ -22,6 +22,9 @@ SERVICES = {
 }
 """The room of each service's `main() -> int`."""
 
+NICENESS = {"projections": 10, "auditor": 10}
+"""Who lets others go first when all want the processor at once: figures and proofs may wait, an alert may not."""
+
 
 def run(name: str) -> int:
     """Runs one service until SIGTERM or SIGINT; returns its exit code, 1 when what it stands on is away."""
@@ -37,6 +40,8 @@ def run(name: str) -> int:
 
 if __name__ == "__main__":
     die_with_supervisor()
+    if hasattr(os, "nice"):
+        os.nice(NICENESS.get(sys.argv[1], 0))
     code = run(sys.argv[1])
     sys.stdout.flush()
     os._exit(code)  # what is worth keeping is committed; threads of libraries must not hold up the end

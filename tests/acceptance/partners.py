@@ -68,7 +68,7 @@ class PartnerServer:
     async def start(self) -> None:
         app = web.Application()
         app.router.add_post("/{name}", self._receive)
-        self._runner = web.AppRunner(app)
+        self._runner = web.AppRunner(app, shutdown_timeout=0.1)  # one that hangs does so to the end
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
         await site.start()
@@ -77,11 +77,11 @@ class PartnerServer:
         self._session = aiohttp.ClientSession()
 
     async def stop(self) -> None:
+        await self._runner.cleanup()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._session.close()
-        await self._runner.cleanup()
 
     async def _receive(self, request: web.Request) -> web.Response:
         partner = self.partners[request.match_info["name"]]

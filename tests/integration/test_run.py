@@ -154,6 +154,9 @@ def test_one_command_is_the_whole_system_and_leaves_nothing(system):
     assert zoeklicht("verify", "--data", str(system.data)).returncode == 0
 
     family = system.family()
+    nice = {p.cmdline()[-1]: p.nice() for p in family if "services.cli.service" in p.cmdline()}
+    assert nice["projections"] > nice["sender"], "figures do not go before alerts"
+    assert nice["auditor"] > nice["dispatch"]
     system.process.send_signal(signal.SIGTERM)
     assert system.process.wait(180) == 0
     assert gone(family, 20) == []
