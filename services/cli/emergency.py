@@ -25,8 +25,8 @@ from services.dispatch.publish import Publisher
 from services.intake.handlers import campaigns
 from services.intake.handlers.steps import Ask, IntakeDeps
 from services.intake.policy import load_policy
-from services.kernel.auth import Principal, Role
 from services.kernel.postgres import create_pool
+from services.kernel.principals import Principal, Role
 from services.kernel.problems import ConflictError
 from services.kernel.vault import Vault
 

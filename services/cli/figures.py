@@ -92,5 +92,7 @@ def _bytes(figures: reports.Report, form: str, language: Language, moment: datet
     if form == "csv":
         return reports.as_csv(figures).encode()
     if form == "xlsx":
-        return reports.as_xlsx(figures)
+        from services.projections import spreadsheet  # noqa: PLC0415 - large, and seldom asked for
+
+        return spreadsheet.as_xlsx(figures)
     return formats.written(figures, "pdf" if form == "pdf" else "html", language, moment)

@@ -22,12 +22,12 @@ from services.cli.local import environment, forget_heartbeats, given, settings_f
 from services.cli.place import Place, Running, read_json, write_secret
 from services.cli.servers import Servers
 from services.cli.terminal import fetching
-from services.kernel.auth import Role, adopt_token
 from services.kernel.embedded import EmbeddedError
 from services.kernel.embedded.jars import JarProgress
 from services.kernel.errors import ZoeklichtError
 from services.kernel.kafka import create_topics
 from services.kernel.postgres import create_pool
+from services.kernel.principals import Role, adopt_token
 from services.kernel.settings import Settings
 from services.kernel.supervisor import Status, Supervisor
 

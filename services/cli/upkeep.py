@@ -13,10 +13,10 @@ from services.cli.place import Place
 from services.criteria.handlers import Assessor
 from services.criteria.rulebook import rulebook_of
 from services.criteria.store import quarantined
-from services.kernel.auth import Role, issue_token
 from services.kernel.clock import SystemClock
 from services.kernel.kafka import create_topics
 from services.kernel.postgres import create_pool, queries
+from services.kernel.principals import Role, issue_token
 from services.kernel.service import alive_here
 from services.kernel.settings import load_settings
 

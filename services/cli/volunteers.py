@@ -15,9 +15,9 @@ from services.cli.insight import pool_of
 from services.cli.local import system
 from services.cli.place import Place
 from services.kernel.audit import note
-from services.kernel.auth import Principal, Role
 from services.kernel.ids import new_id
 from services.kernel.postgres import create_pool, in_transaction
+from services.kernel.principals import Principal, Role
 from services.kernel.vault import Vault
 from services.volunteers import roster
 from services.volunteers.desk import Ask, VolunteerDeps

@@ -12,10 +12,11 @@ from services.criteria.errors import UnreadableHistoryError
 from services.criteria.histories import history
 from services.criteria.rulebook import Rulebook, RulesError, rulebook_of
 from services.criteria.views import assessment_view
-from services.kernel.auth import EVERYONE_INSIDE, require
+from services.kernel.auth import require
 from services.kernel.clock import Clock, SystemClock
 from services.kernel.http import Moment
 from services.kernel.postgres import Pool
+from services.kernel.principals import EVERYONE_INSIDE
 from services.kernel.problems import ConflictError, InvalidError, NotFoundError, UnavailableError
 from services.kernel.settings import Settings
 

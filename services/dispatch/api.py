@@ -14,9 +14,11 @@ from services.dispatch.desk import Answer, DispatchDeps, once, once_done
 from services.dispatch.publish import Publisher
 from services.dispatch.reconcile import reconcile_now
 from services.dispatch.stream import Planner
-from services.kernel.auth import EVERYONE_INSIDE, LEADS, STAFF, Principal, Role, require
-from services.kernel.idempotency import Idempotency, idempotency_of
+from services.kernel.auth import require
+from services.kernel.http_idempotency import idempotency_of
+from services.kernel.idempotency import Idempotency
 from services.kernel.postgres import in_transaction
+from services.kernel.principals import EVERYONE_INSIDE, LEADS, STAFF, Principal, Role
 from services.kernel.problems import ConflictError
 
 Key = Annotated[Idempotency | None, Depends(idempotency_of)]

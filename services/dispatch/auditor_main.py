@@ -29,7 +29,7 @@ log = structlog.get_logger()
 async def serve(runtime: Runtime) -> None:
     """Audits at once and then every minute, until it is to stop. An error ends it: the supervisor restarts it."""
     settings = runtime.settings
-    keys = await create_pool(settings.vault_url, size=1, application="zoeklicht-auditor-vault")
+    keys = await create_pool(settings.vault_url, size=1, keep=0, application="zoeklicht-auditor-vault")
     try:
         publisher = Publisher(runtime.pool, Vault(keys, settings.master_key_bytes), settings)
         async with asyncio.TaskGroup() as tasks:

@@ -33,10 +33,10 @@ from services.dispatch.selection import codes_of, wrong_area
 from services.eventlog.store import stopped
 from services.geography import AreaError
 from services.kernel import signing
-from services.kernel.auth import Role, issue_token
 from services.kernel.ids import new_id
 from services.kernel.paging import page
 from services.kernel.postgres import Connection, queries
+from services.kernel.principals import Role, issue_token
 from services.kernel.problems import InvalidError, NotFoundError
 from services.kernel.settings import Settings
 from services.kernel.vault import derive, key_name, seal

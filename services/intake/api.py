@@ -30,9 +30,11 @@ from services.intake.handlers.steps import Answer, Ask, IntakeDeps
 from services.intake.paths import CampaignId, CaseId
 from services.intake.store import SQL
 from services.kernel.audit import note
-from services.kernel.auth import EVERYONE_INSIDE, LEADS, READERS, STAFF, Principal, Role, require
+from services.kernel.auth import require
 from services.kernel.http import Moment, if_match, traceparent
-from services.kernel.idempotency import Idempotency, idempotency_of
+from services.kernel.http_idempotency import idempotency_of
+from services.kernel.idempotency import Idempotency
+from services.kernel.principals import EVERYONE_INSIDE, LEADS, READERS, STAFF, Principal, Role
 from services.kernel.problems import NotFoundError
 
 Cursor = Annotated[

@@ -21,8 +21,8 @@ from schemas.events import (
     VolunteersCalledOut,
 )
 from schemas.vocabulary import CampaignKind, EndReason
-from services.kernel.http import field_errors
 from services.kernel.ids import derived_id
+from services.kernel.problems import field_errors
 
 MAX_LINE = 64 * 1024
 

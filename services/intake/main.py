@@ -16,10 +16,10 @@ from services.intake.domain.errors import StateRuleError
 from services.intake.handlers.steps import IntakeDeps, known_of
 from services.intake.policy import load_policy
 from services.intake.store import File
-from services.kernel.auth import Principal, Role
 from services.kernel.idempotency import forget_old
 from services.kernel.paging import all_clear, page
 from services.kernel.postgres import Connection, create_pool, in_transaction
+from services.kernel.principals import Principal, Role
 from services.kernel.service import Runtime, run_service
 from services.kernel.vault import Vault
 
@@ -138,7 +138,7 @@ async def _commit(
 async def _main(runtime: Runtime) -> None:
     settings = runtime.settings
     policy = load_policy(settings.policy)
-    keys = await create_pool(settings.vault_url, size=2, application="zoeklicht-intake-vault")
+    keys = await create_pool(settings.vault_url, size=2, keep=0, application="zoeklicht-intake-vault")
     try:
         deps = IntakeDeps(runtime.pool, Vault(keys, settings.master_key_bytes), settings, policy)
         if armed := await arm_releases(deps):

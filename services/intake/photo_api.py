@@ -18,10 +18,11 @@ from services.intake.paths import CaseId
 from services.intake.photos import Shown
 from services.intake.pictures import MAX_BYTES
 from services.kernel.audit import note
-from services.kernel.auth import READERS, STAFF, Principal, require
+from services.kernel.auth import require
 from services.kernel.conditional import is_known, not_modified
 from services.kernel.http import if_match, takes_up_to, traceparent
-from services.kernel.idempotency import idempotency_for
+from services.kernel.http_idempotency import idempotency_for
+from services.kernel.principals import READERS, STAFF, Principal
 from services.kernel.problems import BadRequestError, InvalidError, TooLargeError, UnsupportedTypeError
 
 WRAPPING = 64 * 1024

@@ -1,47 +1,21 @@
-"""Who is calling: bearer tokens, of which only a fingerprint is kept, sessions of browsers, and what a route demands."""
+"""Who is calling: by a token, a session of a browser or an account elsewhere; and what a route demands."""
 
-import hashlib
 import math
 import re
-import secrets
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
-from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from services.kernel import sessions
 from services.kernel.audit import note_call, note_refusal
-from services.kernel.oidc.provider import ExpiredError, OidcError, Provider
-from services.kernel.postgres import Connection, Pool
+from services.kernel.oidc import ExpiredError, OidcError
+from services.kernel.postgres import Pool
+from services.kernel.principals import EVERYONE_INSIDE, STAFF, Principal, Role, fingerprint
 from services.kernel.problems import ForbiddenError, TooManyError, UnauthorizedError
 
 _bearer = HTTPBearer(auto_error=False, description="A token of this installation, or of a partner")
-
-
-class Role(StrEnum):
-    """What somebody is here for."""
-
-    OPERATOR = "operator"
-    COORDINATOR = "coordinator"
-    ADMIN = "admin"
-    VIEWER = "viewer"
-    CASE_MANAGER = "case_manager"
-    """Opens and follows cases, as an operator does."""
-    MAGISTRATE_LIAISON = "magistrate_liaison"
-    """Reads cases and brings what magistrates and parties decided; changes nothing else."""
-    PARTNER = "partner"
-
-
-STAFF = (Role.OPERATOR, Role.CASE_MANAGER, Role.COORDINATOR, Role.ADMIN)
-"""Who works on cases."""
-READERS = (*STAFF, Role.MAGISTRATE_LIAISON)
-"""Who may see identities."""
-LEADS = (Role.COORDINATOR, Role.ADMIN)
-EVERYONE_INSIDE = (*READERS, Role.VIEWER)
 _BY_POWER = (
     Role.ADMIN,
     Role.COORDINATOR,
@@ -54,50 +28,11 @@ _NAME = re.compile(r"^[^\x00-\x1f\x7f]{1,200}$")
 _DOTS_OF_A_JWT = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Principal:
-    """Who calls. `name` is the person or, for a partner, its id."""
+class Naming(Protocol):
+    """Where the tokens of a provider say who somebody is, and what for."""
 
-    name: str
-    role: Role
-
-
-def fingerprint(token: str) -> bytes:
-    """What is kept of a token."""
-    return hashlib.sha256(token.encode()).digest()
-
-
-async def issue_token(
-    connection: Connection, principal: str, role: Role, *, expires_at: datetime | None = None
-) -> str:
-    """A new token; it can be read only now."""
-    token = f"zl_{secrets.token_urlsafe(32)}"
-    await connection.execute(
-        "insert into kernel.token (digest, principal, role, expires_at) values ($1, $2, $3, $4)",
-        fingerprint(token),
-        principal,
-        role,
-        expires_at,
-    )
-    return token
-
-
-async def adopt_token(connection: Connection, token: str, principal: str, role: Role) -> None:
-    """Registers a token made elsewhere; twice is as good as once."""
-    await connection.execute(
-        "insert into kernel.token (digest, principal, role) values ($1, $2, $3) on conflict (digest) do nothing",
-        fingerprint(token),
-        principal,
-        role,
-    )
-
-
-async def revoke_tokens(connection: Connection, principal: str) -> None:
-    """No token of this principal is valid any more."""
-    await connection.execute(
-        "update kernel.token set revoked_at = clock_timestamp() where principal = $1 and revoked_at is null",
-        principal,
-    )
+    role_claim: str
+    name_claim: str
 
 
 async def identify(pool: Pool, token: str) -> Principal | None:
@@ -129,7 +64,7 @@ async def _behind(request: Request, token: str) -> tuple[Principal, bool] | None
         raise UnauthorizedError("token", str(error), headers={"WWW-Authenticate": "Bearer"}) from None
 
 
-def person_of(claims: Mapping[str, Any], provider: Provider) -> Principal:
+def person_of(claims: Mapping[str, Any], provider: Naming) -> Principal:
     """Whom verified claims of the provider are about, in the first of their roles. Raises ForbiddenError."""
     name, said = claims.get(provider.name_claim), claims.get(provider.role_claim)
     roles = {said} if isinstance(said, str) else {one for one in said or () if isinstance(one, str)}

@@ -15,8 +15,9 @@ from pydantic import BeforeValidator
 from starlette.exceptions import HTTPException
 
 from schemas.base import Instant
-from services.kernel.idempotency import AnsweredBefore, answered_before
-from services.kernel.problems import Problem, TooLargeError
+from services.kernel.http_idempotency import answered_before
+from services.kernel.idempotency import AnsweredBefore
+from services.kernel.problems import Problem, TooLargeError, field_errors
 
 MAX_BODY_BYTES = 64 * 1024
 PROBLEM_JSON = "application/problem+json"
@@ -66,35 +67,6 @@ def _plain(status: int, rule: str, detail: str, **extra: Any) -> Response:
 def _on_problem(_request: Request, error: Exception) -> Response:
     assert isinstance(error, Problem)  # noqa: S101 - registered for this type alone
     return problem_response(error)
-
-
-def field_errors(errors: Any) -> list[dict[str, str]]:
-    """Path and rule of each wrong field, without the value; a field's name is kept only when it is one of ours."""
-    items = list(errors)
-    # A key of a mapping is a value too: one that is refused is not repeated.
-    refused = [item["loc"][:-1] for item in items if item["loc"] and item["loc"][-1] == "[key]"]
-    return [
-        {"field": ".".join(_path(item, refused)), "rule": item["type"], "detail": _detail(item)}
-        for item in items
-    ]
-
-
-def _path(item: Any, refused: list[Any]) -> list[str]:
-    path = [str(part) for part in item["loc"]]
-    for key in refused:
-        if item["loc"][: len(key)] == key:
-            path[len(key) - 1] = "?"
-    if item["type"] == "extra_forbidden":
-        path[-1] = path[-1][:40]
-    return path
-
-
-def _detail(item: Any) -> str:
-    if item["type"] == "json_invalid":
-        return "not valid JSON"
-    if item["type"] == "union_tag_invalid":  # pydantic's text quotes the tag
-        return f"{item['ctx']['discriminator']} is one of {item['ctx']['expected_tags']}"
-    return str(item["msg"])
 
 
 def _on_invalid(_request: Request, error: Exception) -> Response:

@@ -38,15 +38,15 @@ _SERVER_SETTINGS = {
 }
 
 
-async def create_pool(url: str, *, size: int = 5, application: str = "zoeklicht") -> Pool:
-    """A pool of at most `size` connections to the database at `url`.
+async def create_pool(url: str, *, size: int = 5, keep: int = 1, application: str = "zoeklicht") -> Pool:
+    """A pool of at most `size` connections to the database at `url`, of which `keep` stay while nobody asks.
 
     What belongs to a session (a session lock, SET without LOCAL, LISTEN) has no place in it: whoever needs that keeps a
     connection for good.
     """
     return await asyncpg.create_pool(
         url,
-        min_size=1,
+        min_size=keep,
         max_size=size,
         timeout=_CONNECT_WITHIN_S,
         command_timeout=_COMMAND_WITHIN_S,

@@ -8,10 +8,11 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import JSONResponse
 
 from schemas.vocabulary import Language
-from services.kernel.auth import EVERYONE_INSIDE, READERS, STAFF, Principal, require
+from services.kernel.auth import require
 from services.kernel.clock import Clock, SystemClock
 from services.kernel.http import Moment
 from services.kernel.postgres import Pool
+from services.kernel.principals import EVERYONE_INSIDE, READERS, STAFF, Principal
 from services.kernel.problems import InvalidError
 from services.kernel.settings import Settings
 from services.kernel.site.languages import language_of
@@ -125,5 +126,7 @@ def _answer(report: reports.Report, form: str) -> Response:
     if form == "csv":
         return Response(reports.as_csv(report), headers=name, media_type="text/csv; charset=utf-8")
     if form == "xlsx":
-        return Response(reports.as_xlsx(report), headers=name, media_type=XLSX)
+        from services.projections import spreadsheet  # noqa: PLC0415 - large, and seldom asked for
+
+        return Response(spreadsheet.as_xlsx(report), headers=name, media_type=XLSX)
     return JSONResponse(report)

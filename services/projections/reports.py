@@ -11,8 +11,6 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import orjson
-from openpyxl import Workbook
-from openpyxl.worksheet.worksheet import Worksheet
 
 from services.kernel.postgres import Connection, Pool, queries
 from services.projections.figures import BREAKDOWNS, COUNTS, PARTS, QUOTIENTS, SECTIONS, Breakdown, Count
@@ -206,28 +204,3 @@ def as_csv(report: Report) -> str:
     writer.writerow(COLUMNS)
     writer.writerows(rows(report))
     return text.getvalue()
-
-
-def as_xlsx(report: Report) -> bytes:
-    """The report as an Excel workbook: a sheet with the rows of the other formats, and one with the years side by side."""
-    book = Workbook()
-    book.remove(book.worksheets[0])
-    sheet: Worksheet = book.create_sheet(str(report["year"]))
-    sheet.append(COLUMNS)
-    for row in rows(report):
-        sheet.append(row)
-    sheet.column_dimensions["A"].width = 60
-    if "beside" in report:
-        _side_by_side(book.create_sheet("years"), report)
-    file = io.BytesIO()
-    book.save(file)
-    return file.getvalue()
-
-
-def _side_by_side(sheet: Worksheet, report: Report) -> None:
-    years = {str(report["year"]): strip(report), **report["beside"]}
-    columns = {year: {name: value for name, value, *_ in rows(one)} for year, one in years.items()}
-    sheet.append(("figure", *years))
-    for name in dict.fromkeys(name for column in columns.values() for name in column):
-        sheet.append((name, *(column.get(name) for column in columns.values())))
-    sheet.column_dimensions["A"].width = 60

@@ -13,8 +13,8 @@ from schemas.commands import ChangeVolunteer, PlacePoster, RemovePoster
 from schemas.events import PosterPlaced, TaskGiven
 from schemas.vocabulary import Language, Reply
 from services.eventlog.store import Cause, Recorded, read_stream
-from services.kernel.auth import Principal, Role
 from services.kernel.postgres import Connection, in_transaction, queries
+from services.kernel.principals import Principal, Role
 from services.volunteers import callouts, links, roster
 from services.volunteers.callouts import MEETING_PLACE, Work, callout_stream, found, opened
 from services.volunteers.desk import Ask, VolunteerDeps

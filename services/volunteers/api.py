@@ -10,10 +10,12 @@ from fastapi.responses import Response
 
 from schemas.commands import ChangeVolunteer, NewVolunteer
 from services.kernel.audit import note
-from services.kernel.auth import LEADS, Principal, Role, require
+from services.kernel.auth import require
 from services.kernel.http import takes_up_to, traceparent
-from services.kernel.idempotency import Answer, Idempotency, idempotency_of, once
+from services.kernel.http_idempotency import idempotency_of
+from services.kernel.idempotency import Answer, Idempotency, once
 from services.kernel.postgres import Connection, in_transaction
+from services.kernel.principals import LEADS, Principal, Role
 from services.kernel.problems import InvalidError
 from services.volunteers import callout_api, roster
 from services.volunteers.desk import Ask, VolunteerDeps

@@ -12,10 +12,12 @@ from fastapi.responses import Response
 from schemas.commands import CallOut, GiveTask, PlacePoster, RecordAnswer, RemovePoster, StandDownNow
 from schemas.vocabulary import StandDown
 from services.kernel.audit import note
-from services.kernel.auth import LEADS, Principal, require
+from services.kernel.auth import require
 from services.kernel.http import traceparent
-from services.kernel.idempotency import Answer, Idempotency, idempotency_of, once
+from services.kernel.http_idempotency import idempotency_of
+from services.kernel.idempotency import Answer, Idempotency, once
 from services.kernel.postgres import Connection
+from services.kernel.principals import LEADS, Principal
 from services.volunteers import callouts, reports, views
 from services.volunteers.callouts import Done, Work
 from services.volunteers.desk import Ask, VolunteerDeps

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from services.eventlog.store import Cause
-from services.kernel.auth import Principal
 from services.kernel.postgres import Pool, queries
+from services.kernel.principals import Principal
 from services.kernel.settings import Settings
 from services.kernel.vault import Vault
 

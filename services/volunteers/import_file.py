@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from schemas.commands import NewVolunteer
 from services.kernel.errors import ZoeklichtError
-from services.kernel.http import field_errors
+from services.kernel.problems import field_errors
 
 MAX_BYTES = 4 * 1024 * 1024
 REQUIRED = ("given_name", "family_name", "team", "languages", "postal_code", "channels", "consent")

@@ -33,7 +33,7 @@ async def serve(runtime: Runtime) -> None:
     settings = runtime.settings
     if settings.volunteer_channels == "sandbox":
         log.warning("volunteers are in the sandbox: nobody is told; set ZOEKLICHT_VOLUNTEER_CHANNELS=live")
-    keys = await create_pool(settings.vault_url, size=2, application="zoeklicht-volunteers-vault")
+    keys = await create_pool(settings.vault_url, size=2, keep=0, application="zoeklicht-volunteers-vault")
     try:
         deps = VolunteerDeps(runtime.pool, Vault(keys, settings.master_key_bytes), settings)
         url = settings.database_url.get_secret_value()

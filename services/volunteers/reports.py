@@ -11,9 +11,8 @@ from schemas.base import Strict
 from schemas.vocabulary import Reply
 from services.eventlog.store import Cause
 from services.kernel import signing
-from services.kernel.http import field_errors
 from services.kernel.postgres import Connection, in_transaction, queries
-from services.kernel.problems import InvalidError, NotFoundError, UnauthorizedError
+from services.kernel.problems import InvalidError, NotFoundError, UnauthorizedError, field_errors
 from services.volunteers.callouts import Work, answer
 from services.volunteers.desk import VolunteerDeps
 from services.volunteers.domain.callout import Said

@@ -13,10 +13,9 @@ from schemas.events import VolunteerChanged, VolunteerLeft, VolunteerRegistered
 from services.eventlog.store import Append, NewEvent, append, lock_streams
 from services.geography import municipality_of
 from services.geography.centers import center_of
-from services.kernel.http import field_errors
 from services.kernel.ids import new_id
 from services.kernel.postgres import Connection, Pool
-from services.kernel.problems import ConflictError, InvalidError, NotFoundError
+from services.kernel.problems import ConflictError, InvalidError, NotFoundError, field_errors
 from services.kernel.vault import Vault, blind, context, derive, key_name, seal, unseal
 from services.volunteers.desk import SQL, Ask, VolunteerDeps
 from services.volunteers.domain.availability import Availability

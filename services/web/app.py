@@ -7,9 +7,9 @@ from fastapi import APIRouter, FastAPI
 from fastapi.responses import HTMLResponse
 from fastapi.routing import APIRoute
 
+from services.kernel.auth import Naming
 from services.kernel.http import PROBLEM_JSON, harden
 from services.kernel.limits import Limiter
-from services.kernel.oidc import Provider
 from services.kernel.postgres import Pool
 from services.kernel.settings import Settings
 from services.web import docs, health, metrics
@@ -75,7 +75,7 @@ def compose(
     auth_pool: Pool,
     watch_pool: Pool,
     watch: Watch,
-    oidc: Provider | None = None,
+    oidc: Naming | None = None,
 ) -> FastAPI:
     """The application. `auth_pool` is asked whose token it is, `watch_pool` for health and figures."""
     app = FastAPI(title="zoeklicht", version=VERSION, description=ABOUT, docs_url=None, redoc_url=None)

@@ -15,10 +15,10 @@ import orjson
 from services.criteria.board import Standing, standing
 from services.dispatch import board as alerts
 from services.geography import AreaError, arrondissement_of, arrondissements
-from services.kernel.auth import STAFF, Principal
 from services.kernel.clock import Clock, SystemClock
 from services.kernel.paging import open_pages
 from services.kernel.postgres import Pool, queries
+from services.kernel.principals import STAFF, Principal
 from services.kernel.settings import Settings
 from services.projections import overview
 from services.web.last_values import LastValues

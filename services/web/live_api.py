@@ -7,7 +7,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import Response
 
-from services.kernel.auth import EVERYONE_INSIDE, Principal, caller_now, require
+from services.kernel.auth import caller_now, require
+from services.kernel.principals import EVERYONE_INSIDE, Principal
 from services.kernel.problems import UnavailableError
 from services.web.board import Board
 from services.web.last_values import LastValues

@@ -20,8 +20,6 @@ from services.intake.handlers.steps import IntakeDeps
 from services.intake.policy import load_policy
 from services.kernel.audit import api as audit
 from services.kernel.errors import ZoeklichtError
-from services.kernel.oidc import Provider, provider_of
-from services.kernel.oidc import api as oidc
 from services.kernel.paging import api as paging
 from services.kernel.postgres import Pool, create_pool
 from services.kernel.service import Runtime, run_service
@@ -38,6 +36,7 @@ from services.web.app import compose
 from services.web.board import Board
 from services.web.watch import Watch
 
+_KEPT = frozenset({"auth", "dispatch", "intake", "vault"})
 STOP_WITHIN_S = 5
 """How long answers under way may take when the service is to stop."""
 
@@ -51,15 +50,20 @@ class ListenError(ZoeklichtError):
 async def _serve(runtime: Runtime) -> None:
     settings = runtime.settings
     async with AsyncExitStack() as stack:
-        provider = provider_of(settings)
         main = settings.database_url.get_secret_value()
         watch = Watch(settings, runtime.pool)
         board = Board(settings, await _pool(stack, main, "board", 2), watch)
-        routers = await _routers(settings, stack, board, provider)
+        routers = await _routers(settings, stack, board)
+        oidc = None
+        if settings.oidc_issuer is not None:
+            # Late: the library that checks signatures takes 15 MB.
+            from services.kernel.oidc import api as signing_in  # noqa: PLC0415
+            from services.kernel.oidc.provider import provider_of  # noqa: PLC0415
+
+            oidc = provider_of(settings)
+            routers.append(signing_in.router(oidc, settings.base_url, settings.master_key_bytes))
         auth_pool = await _pool(stack, main, "auth", settings.pool_size)
-        app = compose(
-            settings, routers, auth_pool=auth_pool, watch_pool=runtime.pool, watch=watch, oidc=provider
-        )
+        app = compose(settings, routers, auth_pool=auth_pool, watch_pool=runtime.pool, watch=watch, oidc=oidc)
         async with asyncio.TaskGroup() as tasks:
             looking = tasks.create_task(watch.run())
             tasks.create_task(board.run(runtime.stop))
@@ -67,9 +71,7 @@ async def _serve(runtime: Runtime) -> None:
             looking.cancel()
 
 
-async def _routers(
-    settings: Settings, stack: AsyncExitStack, board: Board, provider: Provider | None = None
-) -> list[APIRouter]:
+async def _routers(settings: Settings, stack: AsyncExitStack, board: Board) -> list[APIRouter]:
     """Each service's routes with that service's own pool, so that none can use up another's connections."""
     main, size = settings.database_url.get_secret_value(), settings.pool_size
     vault = Vault(await _pool(stack, settings.vault_url, "vault", size), settings.master_key_bytes)
@@ -77,12 +79,8 @@ async def _routers(
     cases = IntakeDeps(pool, vault, settings, load_policy(settings.policy))
     figures = projections.ProjectionsDeps(await _pool(stack, main, "projections", size), settings)
     shown = pages.site()
-    signing_in = (
-        [] if provider is None else [oidc.router(provider, settings.base_url, settings.master_key_bytes)]
-    )
     helpers = VolunteerDeps(await _pool(stack, main, "volunteers", size), vault, settings)
     return [
-        *signing_in,
         site.router(shown),
         pages.router(shown, settings),
         live_api.router(board),
@@ -100,7 +98,8 @@ async def _routers(
 
 
 async def _pool(stack: AsyncExitStack, url: str, name: str, size: int) -> Pool:
-    pool = await create_pool(url, size=size, application=f"zoeklicht-web-{name}")
+    # Of what is seldom asked for no connection is kept: each costs the server 12 MB.
+    pool = await create_pool(url, size=size, keep=int(name in _KEPT), application=f"zoeklicht-web-{name}")
     stack.push_async_callback(pool.close)
     return pool
 

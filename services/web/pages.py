@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import RedirectResponse, Response
 from markupsafe import Markup
 
-from services.kernel.auth import EVERYONE_INSIDE, STAFF, Principal
+from services.kernel.principals import EVERYONE_INSIDE, STAFF, Principal
 from services.kernel.settings import Settings
 from services.kernel.site import Link, Site, language_of, visitor
 from services.web.places import belgium

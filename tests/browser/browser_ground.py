@@ -11,8 +11,8 @@ from playwright.async_api import Browser, Page, async_playwright
 from web_ground import listening
 
 from services.kernel import sessions
-from services.kernel.auth import Role, adopt_token, fingerprint
 from services.kernel.postgres import create_pool
+from services.kernel.principals import Role, adopt_token, fingerprint
 
 SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"
 LARGE = {"width": 1920, "height": 1080}

@@ -5,7 +5,7 @@ import pytest
 from browser_ground import SMALL, overflows, screenshot, serious, serving, token_of
 
 from services.kernel import sessions
-from services.kernel.auth import Role, fingerprint, issue_token, revoke_tokens
+from services.kernel.principals import Role, fingerprint, issue_token, revoke_tokens
 from services.kernel.site.languages import words_of
 
 SIGN_IN = {"nl": "Aanmelden", "fr": "Se connecter", "de": "Anmelden", "en": "Sign in"}

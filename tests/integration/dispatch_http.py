@@ -13,10 +13,10 @@ from fastapi import FastAPI
 from services.dispatch.api import router
 from services.dispatch.desk import DispatchDeps
 from services.dispatch.partners import activate
-from services.kernel.auth import Role, issue_token
 from services.kernel.http import harden
 from services.kernel.paging import api as paging
 from services.kernel.postgres import in_transaction
+from services.kernel.principals import Role, issue_token
 from services.kernel.settings import Settings
 from services.kernel.vault import Vault
 

@@ -18,8 +18,8 @@ from services.intake import photo_api
 from services.intake.api import router
 from services.intake.handlers.steps import IntakeDeps
 from services.kernel.audit import api as audit
-from services.kernel.auth import Role, issue_token
 from services.kernel.http import harden
+from services.kernel.principals import Role, issue_token
 
 LOU = {
     "given_name": "Lou",

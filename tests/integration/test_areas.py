@@ -9,7 +9,7 @@ from intake_ground import running
 
 from services.intake.handlers.steps import IntakeDeps
 from services.intake.policy import load_policy
-from services.kernel.auth import Role
+from services.kernel.principals import Role
 
 AROUND_LEUVEN = {
     "type": "Polygon",

@@ -19,7 +19,7 @@ from services.intake.policy import load_policy
 from services.kernel.audit import note
 from services.kernel.audit.chain import Chain
 from services.kernel.audit.trail import every_entry, head
-from services.kernel.auth import Role, issue_token, revoke_tokens
+from services.kernel.principals import Role, issue_token, revoke_tokens
 
 SEARCH = {name: LOU[name] for name in ("given_name", "family_name", "date_of_birth")}
 

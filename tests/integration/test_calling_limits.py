@@ -3,7 +3,7 @@
 import pytest
 from web_ground import listening
 
-from services.kernel.auth import Role, issue_token
+from services.kernel.principals import Role, issue_token
 from services.kernel.settings import load_settings
 
 LIMIT = 10

@@ -21,9 +21,9 @@ from services.criteria.errors import UnknownCaseError, UnreadableHistoryError
 from services.criteria.handlers import Assessor
 from services.criteria.rulebook import RulesError, load_rulebook
 from services.eventlog.store import case_stream
-from services.kernel.auth import Role, issue_token
 from services.kernel.clock import SystemClock
 from services.kernel.http import harden
+from services.kernel.principals import Role, issue_token
 
 FOLDER = Path(__file__).parents[1] / "data" / "rules"
 BOOK = load_rulebook(FOLDER)

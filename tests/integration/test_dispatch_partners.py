@@ -9,8 +9,8 @@ from dispatch_http import PARTNER, become_active, client_of
 
 from services.dispatch.campaigns import campaign_alert
 from services.dispatch.secret_boxes import open_secrets
-from services.kernel.auth import Role
 from services.kernel.paging import page
+from services.kernel.principals import Role
 from services.kernel.signing import SignatureError, parse_public, parse_secret, verify
 
 

@@ -13,7 +13,7 @@ from services.dispatch.reconcile import reconcile_all
 from services.eventlog.store import delivery_stream, read_case, read_stream
 from services.intake.views import displays
 from services.kernel import signing
-from services.kernel.auth import Role, revoke_tokens
+from services.kernel.principals import Role, revoke_tokens
 
 
 @pytest.fixture

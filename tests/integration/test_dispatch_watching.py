@@ -10,7 +10,7 @@ from dispatch_http import PARTNER, become_active, client_of
 from services.dispatch.campaigns import campaign_alert
 from services.dispatch.health import condition
 from services.dispatch.lanes import page_late_withdrawals
-from services.kernel.auth import Role
+from services.kernel.principals import Role
 
 
 @pytest.fixture

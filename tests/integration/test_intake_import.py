@@ -19,7 +19,7 @@ from services.intake.importer import import_lines
 from services.intake.policy import load_policy
 from services.intake.store import fold
 from services.intake.views import case_view, keys_needed
-from services.kernel.auth import Principal, Role
+from services.kernel.principals import Principal, Role
 from services.kernel.problems import ConflictError
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "data"))  # a folder of data is no package

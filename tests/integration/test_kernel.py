@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from services.kernel import auth, paging
+from services.kernel import auth, paging, principals
 from services.kernel.idempotency import AnsweredBefore, Idempotency, forget_old
 from services.kernel.migrations import MigrationError, migrate
 from services.kernel.problems import ConflictError, InvalidError
@@ -42,17 +42,17 @@ async def test_another_master_key_opens_nothing(vault):
 
 async def test_tokens_expire_and_are_revoked(pool):
     """Only a fingerprint is kept; an expired or revoked token is nobody's."""
-    token = await auth.issue_token(pool, "ann", auth.Role.OPERATOR)
-    late = await auth.issue_token(
-        pool, "bob", auth.Role.VIEWER, expires_at=datetime.now(UTC) - timedelta(seconds=1)
+    token = await principals.issue_token(pool, "ann", principals.Role.OPERATOR)
+    late = await principals.issue_token(
+        pool, "bob", principals.Role.VIEWER, expires_at=datetime.now(UTC) - timedelta(seconds=1)
     )
-    assert await auth.identify(pool, token) == auth.Principal("ann", auth.Role.OPERATOR)
+    assert await auth.identify(pool, token) == principals.Principal("ann", principals.Role.OPERATOR)
     assert await auth.identify(pool, late) is None
     assert await auth.identify(pool, "guess") is None
     assert token.encode() not in b"".join(
         r["digest"] for r in await pool.fetch("select digest from kernel.token")
     )
-    await auth.revoke_tokens(pool, "ann")
+    await principals.revoke_tokens(pool, "ann")
     assert await auth.identify(pool, token) is None
 
 

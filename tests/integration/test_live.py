@@ -8,7 +8,7 @@ from fastapi import Request
 from sender_ground import Ground
 from web_ground import listening
 
-from services.kernel.auth import Principal, Role, adopt_token, revoke_tokens
+from services.kernel.principals import Principal, Role, adopt_token, revoke_tokens
 from services.web import live_api
 from services.web.board import Audience, Board
 from services.web.watch import Watch

@@ -17,9 +17,10 @@ from joserfc.jwk import ECKey, KeySet
 from web_ground import listening
 from yarl import URL
 
-from services.kernel.auth import Role, issue_token, person_of
-from services.kernel.oidc import OidcError, Provider
-from services.kernel.oidc.provider import ExpiredError
+from services.kernel.auth import person_of
+from services.kernel.oidc import ExpiredError, OidcError
+from services.kernel.oidc.provider import Provider
+from services.kernel.principals import Role, issue_token
 from services.kernel.problems import ForbiddenError
 from services.kernel.settings import SettingsError, load_settings
 

@@ -18,7 +18,7 @@ from schemathesis import GenerationMode
 from structlog.testing import capture_logs
 from web_ground import listening
 
-from services.kernel.auth import Role, adopt_token
+from services.kernel.principals import Role, adopt_token
 
 # The web service runs in this process too, and may draw a number while Hypothesis makes a request in its thread.
 pytestmark = pytest.mark.filterwarnings(

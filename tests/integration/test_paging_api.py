@@ -8,8 +8,8 @@ from dispatch_http import client_of
 from paging_ground import Ground, mail_server
 from pydantic import SecretStr
 
-from services.kernel.auth import Role
 from services.kernel.paging import open_pages
+from services.kernel.principals import Role
 
 ANN = {"name": "Ann", "language": "nl", "channels": ["ann@example.org", "json://127.0.0.1:9/ann"]}
 

@@ -20,8 +20,8 @@ from projections_ground import SEALED, History, brussels, project
 from yarl import URL
 
 from schemas import events as e
-from services.kernel.auth import Role, issue_token
 from services.kernel.http import harden
+from services.kernel.principals import Role, issue_token
 from services.projections.api import ProjectionsDeps, router
 
 OUT_OF_TIME = base64.urlsafe_b64encode(

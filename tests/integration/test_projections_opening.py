@@ -8,7 +8,7 @@ from test_projections_api import REPORT, client  # noqa: F401 - the fixture is u
 
 from schemas import events as e
 from services.eventlog.store import assessment_stream
-from services.kernel.auth import Role, issue_token
+from services.kernel.principals import Role, issue_token
 
 CASES = f"{REPORT}/cases"
 

@@ -17,10 +17,10 @@ from schemas.commands import CallOut, GiveTask, PlacePoster, RemovePoster
 from schemas.events import AlertIssued, AlertWithdrawn, AssessmentChanged, Material
 from schemas.vocabulary import AlertKind, CaseKind, Reply, StandDown
 from services.eventlog.store import Cause, Recorded, read_stream
-from services.kernel.auth import Role
 from services.kernel.ids import new_id
 from services.kernel.paging import acknowledge, open_pages
 from services.kernel.postgres import in_transaction
+from services.kernel.principals import Role
 from services.kernel.problems import ConflictError, NotFoundError
 from services.volunteers import callouts, roster
 from services.volunteers.callouts import callout_stream

@@ -9,7 +9,7 @@ from volunteers_ground import AN, another, client_of
 from schemas.events import VolunteerRegistered, VolunteersCalledOut
 from services.cli import volunteers
 from services.eventlog.store import read_stream
-from services.kernel.auth import Role
+from services.kernel.principals import Role
 from services.volunteers.import_file import ImportFileError
 from services.volunteers.roster import volunteer_stream
 

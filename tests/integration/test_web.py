@@ -9,8 +9,8 @@ import pytest
 from sender_ground import Ground
 from web_ground import listening, until
 
-from services.kernel.auth import Role, adopt_token
 from services.kernel.postgres import queries
+from services.kernel.principals import Role, adopt_token
 from services.web import main as web
 from services.web.app import compose
 from services.web.board import Board

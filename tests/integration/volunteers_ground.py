@@ -15,10 +15,10 @@ from schemas.commands import CallOut, NewVolunteer
 from schemas.events import CaseClosed, CaseOpened, NoDetails, Place
 from schemas.vocabulary import CaseKind, Mode, Reply
 from services.eventlog.store import Append, Cause, NewEvent, Stop, append, lock_streams
-from services.kernel.auth import Principal, Role, issue_token
 from services.kernel.http import harden
 from services.kernel.ids import new_id
 from services.kernel.postgres import in_transaction
+from services.kernel.principals import Principal, Role, issue_token
 from services.kernel.site import Site
 from services.simulation.text_provider import TextProvider
 from services.volunteers import callouts, pages, roster, views

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from fastapi.routing import iter_route_contexts
 
-from services.kernel.auth import EVERYONE_INSIDE, LEADS, READERS, STAFF, Role
-from services.kernel.oidc import Provider
+from services.kernel.oidc import api as signing_in
+from services.kernel.oidc.provider import Provider
+from services.kernel.principals import EVERYONE_INSIDE, LEADS, READERS, STAFF, Role
 from services.kernel.settings import Settings
 from services.web import main as web
 from services.web.app import compose
@@ -126,7 +127,8 @@ async def allowed(monkeypatch):
     )
     async with AsyncExitStack() as stack:
         provider = Provider("https://id.example", "api", "pages", "secret")
-        routers = await web._routers(settings, stack, Board(settings, None, None), provider)
+        routers = await web._routers(settings, stack, Board(settings, None, None))
+        routers.append(signing_in.router(provider, "https://alerts.example", bytes(32)))
     app = compose(settings, routers, auth_pool=None, watch_pool=None, watch=None, oidc=provider)
     found = {}
     for route in iter_route_contexts(app.routes):

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 from schemas.audiences import FORBIDDEN_AUDIENCES
 from schemas.base import Strict
 from schemas.vocabulary import AlertKind, Audience, CampaignKind, Language, Party
-from services.kernel.auth import Role
+from services.kernel.principals import Role
 
 BY_LAW: Mapping[CampaignKind, frozenset[Party]] = {CampaignKind.CHILD_ALERT: frozenset({Party.MAGISTRATE})}
 """Consents that no policy leaves out and no waiver replaces: a Child Alert is decided by a magistrate."""

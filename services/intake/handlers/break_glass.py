@@ -8,9 +8,9 @@ from services.eventlog.store import case_stream
 from services.intake.handlers.steps import Answer, Ask, IntakeDeps, execute, load
 from services.intake.store import SQL
 from services.kernel.audit import note
-from services.kernel.auth import READERS, Principal
 from services.kernel.paging import page
 from services.kernel.postgres import Connection, Pool
+from services.kernel.principals import READERS, Principal
 
 LASTS = timedelta(minutes=30)
 

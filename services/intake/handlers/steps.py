@@ -23,9 +23,9 @@ from services.intake.domain.media import Gallery
 from services.intake.domain.policy import Policy
 from services.intake.problems import problem
 from services.intake.store import Committed, File
-from services.kernel.auth import Principal
 from services.kernel.idempotency import Idempotency
 from services.kernel.postgres import Connection, Pool, in_transaction
+from services.kernel.principals import Principal
 from services.kernel.problems import ConflictError, NotFoundError, PreconditionFailedError
 from services.kernel.settings import Settings
 from services.kernel.vault import KeyDestroyedError, Vault

@@ -8,8 +8,9 @@ from fastapi import APIRouter, Depends, Query
 from fastapi.responses import Response, StreamingResponse
 
 from services.kernel.audit.trail import entries, every_entry, head, note
-from services.kernel.auth import Principal, Role, require
+from services.kernel.auth import require
 from services.kernel.postgres import Pool
+from services.kernel.principals import Principal, Role
 
 Admin = Annotated[Principal, Depends(require(Role.ADMIN))]
 Cursor = Annotated[

@@ -1,5 +1,5 @@
 """People who sign in with their organisation's identity provider (OpenID Connect), for pages and for the API."""
 
-from services.kernel.oidc.provider import OidcError, Provider, provider_of
+from services.kernel.oidc.errors import ExpiredError, OidcError
 
-__all__ = ["OidcError", "Provider", "provider_of"]
+__all__ = ["ExpiredError", "OidcError"]

@@ -19,7 +19,8 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from services.kernel import sessions
 from services.kernel.audit import note
 from services.kernel.auth import person_of
-from services.kernel.oidc.provider import OidcError, Provider
+from services.kernel.oidc import OidcError
+from services.kernel.oidc.provider import Provider
 from services.kernel.problems import ForbiddenError, UnauthorizedError
 from services.kernel.site.api import HOME, inside
 from services.kernel.vault import VaultError, derive

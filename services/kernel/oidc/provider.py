@@ -19,7 +19,7 @@ from joserfc import jwt
 from joserfc.errors import ExpiredTokenError, JoseError
 from joserfc.jwk import KeySet
 
-from services.kernel.errors import ZoeklichtError
+from services.kernel.oidc.errors import ExpiredError, OidcError
 from services.kernel.settings import Settings
 
 ALGORITHMS = ["ES256", "ES384", "PS256", "RS256", "EdDSA", "Ed25519"]
@@ -30,18 +30,6 @@ _MOST_BYTES = 256 * 1024
 _ASK_AGAIN_S = 30.0
 _TRY_AGAIN_S = 5.0
 log = structlog.get_logger()
-
-
-class OidcError(ZoeklichtError):
-    """The provider is away, or what it or somebody else sent is not what it should be; the message holds no token."""
-
-
-class ExpiredError(OidcError):
-    """A token of the provider that was valid once. `claims` are what it said."""
-
-    def __init__(self, claims: Mapping[str, Any]) -> None:
-        super().__init__("the token is over: sign in again")
-        self.claims = claims
 
 
 def _from_elsewhere(url: str, issuer: str) -> bool:
@@ -172,13 +160,11 @@ async def _json(url: str, **post: Any) -> Mapping[str, Any]:
     return found
 
 
-def provider_of(settings: Settings) -> Provider | None:
-    """The provider that the settings name, if any."""
-    if settings.oidc_issuer is None:
-        return None
+def provider_of(settings: Settings) -> Provider:
+    """The provider that the settings name: those of `oidc_issuer` must be set."""
     secret = settings.oidc_client_secret
     return Provider(
-        settings.oidc_issuer,
+        settings.oidc_issuer or "",
         settings.oidc_audience or "",
         settings.oidc_client_id or "",
         secret.get_secret_value() if secret else "",

@@ -11,13 +11,15 @@ from fastapi.responses import HTMLResponse, Response
 
 from schemas.duty import ChangePerson, NewPerson
 from schemas.vocabulary import Language
-from services.kernel.auth import STAFF, Principal, Role, require
+from services.kernel.auth import require
 from services.kernel.clock import SystemClock
-from services.kernel.idempotency import Answer, Idempotency, idempotency_of, once
+from services.kernel.http_idempotency import idempotency_of
+from services.kernel.idempotency import Answer, Idempotency, once
 from services.kernel.paging import acknowledge, duty, links, open_pages
 from services.kernel.paging.channels import ChannelError, check
 from services.kernel.paging.wording import title
 from services.kernel.postgres import Connection, Pool, in_transaction, queries
+from services.kernel.principals import STAFF, Principal, Role
 from services.kernel.problems import ForbiddenError, InvalidError, NotFoundError
 from services.kernel.settings import Settings
 

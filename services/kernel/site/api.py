@@ -8,7 +8,8 @@ from fastapi import APIRouter, Depends, Form, Request
 from fastapi.responses import RedirectResponse, Response
 
 from services.kernel import sessions
-from services.kernel.auth import EVERYONE_INSIDE, Principal, fingerprint, identify
+from services.kernel.auth import identify
+from services.kernel.principals import EVERYONE_INSIDE, Principal, fingerprint
 from services.kernel.problems import ForbiddenError, NotFoundError, TooManyError
 from services.kernel.site.languages import COOKIE, LANGUAGES
 from services.kernel.site.site import Site, visitor

@@ -12,7 +12,8 @@ from fastapi.responses import HTMLResponse
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from services.kernel import sessions
-from services.kernel.auth import Principal, Role, signed_in
+from services.kernel.auth import signed_in
+from services.kernel.principals import Principal, Role
 from services.kernel.problems import ForbiddenError
 from services.kernel.site.languages import LANGUAGES, language_of, words_of
 
