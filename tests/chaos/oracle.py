@@ -15,7 +15,7 @@ from world import LEASE_S
 from services.dispatch.auditor import verify
 
 COMMIT_S = 1.0
-"""Between the row of a newer revision and its commit, at most."""
+"""Between the moment that a commit notes and the moment at which others see it, at most."""
 CLAIM_S = 0.5
 """Between a lane's lease and the row of its attempt, at most: one transaction writes both."""
 
@@ -97,13 +97,17 @@ async def _two_at_once(pool: Any) -> list[str]:
 
 
 async def _limits(storm: Any) -> dict[tuple[str, int, int], float]:
-    """(alert, receiver, revision) → the moment from which on no message of that revision may begin."""
+    """(alert, receiver, revision) → the moment from which on no message of that revision may begin.
+
+    A revision's row is never changed, so the commit of its transaction is the moment of its publication.
+    """
     pool = storm.world.pool
     numbers = {r.recipient_id: r.number for r in storm.world.receivers.all}
     rows = await pool.fetch(
         "select d.alert_id, d.recipient_id, d.revision, a.campaign_id, v.expires_at,"
-        " (select min(n.created_at) from dispatch.delivery n where n.alert_id = d.alert_id"
-        "  and n.recipient_id = d.recipient_id and n.revision > d.revision"
+        " (select min(coalesce(pg_xact_commit_timestamp(r.xmin), n.created_at)) from dispatch.delivery n"
+        "  join dispatch.alert_revision r on r.alert_id = n.alert_id and r.revision = n.revision"
+        "  where n.alert_id = d.alert_id and n.recipient_id = d.recipient_id and n.revision > d.revision"
         "  and (n.state <> 'superseded' or n.content = 'withdrawn')) as newer"
         " from dispatch.delivery d join dispatch.alert a using (alert_id)"
         " join dispatch.alert_revision v on v.alert_id = d.alert_id and v.revision = d.revision"
