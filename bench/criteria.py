@@ -215,21 +215,43 @@ async def against_the_ceiling(
 # ── memory ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+async def opened_before(pool: Pool, cases: int) -> list[UUID]:
+    """Cases that were opened and assessed, as criteria left them: one is worked on, the others are copies of its rows."""
+    first = uuid4()
+    await Assessor(pool, RULEBOOK, SystemClock()).apply([message(first, 1, STORY[0])])
+    made = [uuid4() for _ in range(cases)]
+    for at in range(0, cases, 10_000):
+        copies = made[at : at + 10_000]
+        await pool.execute(
+            "insert into eventlog.events (epoch, stream, version, event_id, type, topic, subject, time, correlation_id,"
+            " causation_id, actor, origin, mode, data) select epoch, 'assessment-' || c, version, gen_random_uuid(), type,"
+            " topic, c::text, time, correlation_id, causation_id, actor, origin, mode, data"
+            " from eventlog.events, unnest($2::uuid[]) c where stream = 'assessment-' || $1::uuid",
+            first,
+            copies,
+        )
+        await pool.execute(
+            "insert into criteria.case_state (case_id, format, version, state, assessment, assessment_version, rules,"
+            " watched) select c, format, version, state, assessment, assessment_version, rules, watched"
+            " from criteria.case_state, unnest($2::uuid[]) c where case_id = $1",
+            first,
+            copies,
+        )
+    return made
+
+
 async def memory(pool: Pool, database: str, kafka: str, cases: int) -> list[tuple[int, float]]:
-    """Resident megabytes of one worker after so many cases, each with an opening and a fact."""
+    """Resident megabytes of one worker after so many cases that it knows nothing of, each with a fact that worries."""
     settings = settings_of(database, kafka, "memory")
     console.print(f"{cases} cases for one worker …")
-
-    def two(case: UUID) -> tuple[Message, Message]:
-        return message(case, 1, STORY[0]), message(case, 2, STORY[1])
-
-    total = await send(settings, (one for _ in range(cases) for one in two(uuid4())))
+    known = await opened_before(pool, cases)
+    total = await send(settings, (message(case, 2, STORY[1]) for case in known))
     points: list[tuple[int, float]] = []
     step = max(1, cases // 40)
     async with worker(settings) as process:
         while (now := await seen(pool, settings)) < total:
-            if now // 2 >= step * (len(points) + 1):
-                points.append((now // 2, process.memory_info().rss / 1e6))
+            if now >= step * (len(points) + 1):
+                points.append((now, process.memory_info().rss / 1e6))
             await asyncio.sleep(0.05)
         points.append((cases, process.memory_info().rss / 1e6))
     return points
@@ -328,8 +350,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--round", type=int, default=5000, help="cases of six events in a round")
-    parser.add_argument("--rounds", type=int, default=3, help="rounds against the ceiling")
+    parser.add_argument("--round", type=int, default=3000, help="cases of six events in a round")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds against the ceiling")
     parser.add_argument("--cases", type=int, default=200_000, help="cases for the memory")
     parser.add_argument("--lengths", type=int, nargs="+", default=[10, 100, 1000], help="events a case")
     parser.add_argument("--groups", type=int, default=5, help="groups of 20 cases for each length")
