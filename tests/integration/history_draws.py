@@ -243,7 +243,8 @@ class _Story:
         if not missing:
             return []
         self.located.add(missing[0])
-        found = (self.at - timedelta(minutes=30)).isoformat()
+        # Before it was reported, and after the disappearance, which is a minute back at least.
+        found = (self.at - timedelta(seconds=30)).isoformat()
         return [
             self._line(
                 "case.child_located", {"child": missing[0], "outcome": self.draw(outcome), "at": found}

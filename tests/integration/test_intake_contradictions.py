@@ -167,6 +167,16 @@ CONTRADICTIONS: dict[str, tuple[Tried, int, str]] = {
         422,
         "too-old",
     ),
+    "a child that was found before the disappearance": (
+        fact("child_located", child=0, outcome="returned", at="2021-03-04T17:29:59+01:00"),
+        422,
+        "found-before-disappearance",
+    ),
+    "the same child twice": (
+        opening(children=[LOU, NOA, LOU | {"given_name": " lóu ", "description": "x"}]),
+        422,
+        "child-twice",
+    ),
     "a sighting before the disappearance": (
         fact("sighting_reported", at="2021-03-04T17:29:59+01:00"),
         422,

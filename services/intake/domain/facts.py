@@ -48,7 +48,7 @@ from services.intake.domain.case import Case, Child
 from services.intake.domain.corrections import correct
 from services.intake.domain.drafts import Draft, Secret
 from services.intake.domain.errors import ContentError, StateRuleError
-from services.intake.domain.identity import identity_of
+from services.intake.domain.identity import identifying, identity_of
 from services.kernel.vault import key_name
 
 
@@ -58,6 +58,7 @@ def decide_open(
     """Opens a case. Raises StateRuleError when it exists, ContentError for a wrong postcode or birth date."""
     if case.version:
         raise StateRuleError("case-exists", "this case is open already: add facts to it")
+    _each_once(command.children, child_ids)
     day = day_of(command.disappeared_at or known.now, known.zone)
     fields = {
         "case_number": number,
@@ -73,6 +74,18 @@ def decide_open(
         "details": command.details,
     }
     return [Draft(case.stream, CaseOpened, fields)]
+
+
+def _each_once(children: Sequence[NewChild], child_ids: Sequence[UUID]) -> None:
+    """Raises ContentError when a child is told twice: by one id, or by names and birth date."""
+    known: set[object] = set()
+    for index, (child, child_id) in enumerate(zip(children, child_ids, strict=True)):
+        marks = {child_id, identifying(identity_of(child)) or child_id}
+        if known & marks:
+            raise ContentError(
+                f"children.{index}", "child-twice", "this child is in the list already: give each child once"
+            )
+        known |= marks
 
 
 def _new_child(index: int, child: NewChild, child_id: UUID, day: date) -> dict[str, Any]:
@@ -213,6 +226,12 @@ def _locate(case: Case, campaigns: Sequence[Campaign], fact: LocateChild, known:
     child = child_of(case, fact.child)
     if child.outcome is not None:
         raise StateRuleError("child-located", "this child was found already: add a note if there is more")
+    if case.disappeared_at is not None and fact.at < case.disappeared_at:
+        raise ContentError(
+            "at",
+            "found-before-disappearance",
+            "the child was found before it disappeared: correct the time, or first the disappearance",
+        )
     left = [other for other in case.missing if other.index != child.index]
     fields = {"child": fact.child, "outcome": fact.outcome, "at": fact.at}
     located = Draft(case.stream, ChildLocated, fields)
