@@ -134,6 +134,9 @@ select m.message_id, m.callout_id, m.volunteer_id, m.step, m.need_revision, m.ta
 -- device: the first browser that answers is remembered; says which it is
 update volunteers.message set device = coalesce(device, $2) where message_id = $1 returning device
 
+-- spots: where people are
+select volunteer_id, lat, lon from volunteers.person where volunteer_id = any($1::uuid[])
+
 -- board: the newest message to everybody of a call-out, and how it went on each channel
 select m.volunteer_id, m.step, m.state, m.created_at,
     coalesce((select jsonb_agg(jsonb_build_object('channel', t.channel, 'state', t.state, 'tries', t.tries,

@@ -1,5 +1,6 @@
 """What a coordinator sees of a call-out: who was asked and why, how it reached them, who comes, what still hangs."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
@@ -19,6 +20,7 @@ from services.volunteers.domain.people import Volunteer, kind_of
 _SQL = queries("services.volunteers", "messages.sql")
 
 Json = dict[str, Any]
+_KM_PER_DEGREE = 111.2
 
 
 async def board(deps: VolunteerDeps, callout_id: UUID) -> Json:
@@ -27,7 +29,9 @@ async def board(deps: VolunteerDeps, callout_id: UUID) -> Json:
     events = await read_stream(deps.pool, callout_stream(callout_id))
     state = domain.fold(domain.initial_state(callout_id, exercise=row["exercise"]), events)
     messages = {m["volunteer_id"]: m for m in await deps.pool.fetch(_SQL["board"], callout_id)}
-    people = await roster.some(deps.pool, deps.vault, [*state.asked, *state.standby])
+    involved = [*state.asked, *state.standby]
+    people = await roster.some(deps.pool, deps.vault, involved)
+    spots = {row["volunteer_id"]: row for row in await deps.pool.fetch(_SQL["spots"], involved)}
     return {
         "callout_id": str(callout_id),
         "case_id": str(row["case_id"]),
@@ -45,7 +49,10 @@ async def board(deps: VolunteerDeps, callout_id: UUID) -> Json:
         "waiting_for": len(state.waiting_for),
         "waves": [_wave(event) for event in events if isinstance(event.data, VolunteersAsked)],
         "people": [
-            _person(who, state, people.get(who), messages.get(who))
+            {
+                **_person(who, state, people.get(who), messages.get(who)),
+                "position": _position(state, spots.get(who)),
+            }
             for who in dict.fromkeys([*state.asked, *sorted(state.standby)])
         ],
         "tasks": [await _task(deps, event) for event in events if isinstance(event.data, TaskGiven)],
@@ -87,6 +94,18 @@ def _person(
         "coming": who in state.coming,
         "message": None if message is None else _message(message, channels),
     }
+
+
+def offset(lat: float, lon: float, to_lat: float, to_lon: float) -> tuple[float, float]:
+    """How many km east and north of a spot another one is, on a plane that touches the globe there."""
+    return (to_lon - lon) * _KM_PER_DEGREE * math.cos(math.radians(lat)), (to_lat - lat) * _KM_PER_DEGREE
+
+
+def _position(state: Callout, spot: Mapping[str, Any] | None) -> Json | None:
+    if state.need is None or spot is None:
+        return None
+    east, north = offset(state.need.lat, state.need.lon, spot["lat"], spot["lon"])
+    return {"east_km": round(east, 1), "north_km": round(north, 1)}
 
 
 def _asked(one: Asked) -> Json:

@@ -29,6 +29,7 @@ from services.kernel.vault import Vault
 from services.projections import api as projections
 from services.projections.statistics import api as statistics
 from services.volunteers import api as volunteers
+from services.volunteers import board_pages
 from services.volunteers import pages as volunteer_pages
 from services.volunteers.desk import VolunteerDeps
 from services.web import live_api, pages
@@ -94,6 +95,7 @@ async def _routers(settings: Settings, stack: AsyncExitStack, board: Board) -> l
         statistics.router(figures),
         volunteers.router(helpers),
         volunteer_pages.router(helpers, shown),
+        board_pages.router(helpers, shown),
     ]
 
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import RedirectResponse, Response
 from markupsafe import Markup
 
-from services.kernel.principals import EVERYONE_INSIDE, STAFF, Principal
+from services.kernel.principals import EVERYONE_INSIDE, LEADS, STAFF, Principal
 from services.kernel.settings import Settings
 from services.kernel.site import Link, Site, language_of, visitor
 from services.web.places import belgium
@@ -18,6 +18,7 @@ NAVIGATION = (
     Link("/operations", "operations", EVERYONE_INSIDE),
     Link("/operations/alerts", "all_alerts", EVERYONE_INSIDE),
     Link("/operations/cases", "all_cases", EVERYONE_INSIDE),
+    Link("/callouts", "callouts", LEADS),
     Link("/operations/system", "system", EVERYONE_INSIDE),
 )
 """The first entry is where one arrives."""
