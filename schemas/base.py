@@ -49,6 +49,8 @@ Instant = Annotated[AwareDatetime, BeforeValidator(_written), AfterValidator(_of
 Day = Annotated[date, BeforeValidator(_written)]
 ShortText = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_storable)]
 LongText = Annotated[str, Field(min_length=1, max_length=8000), AfterValidator(_storable)]
+Reference = Annotated[str, Field(pattern=r"^[A-Z0-9][A-Z0-9./-]{2,39}$")]
+"""The file or ticket that justifies something: capitals and digits, so that no name fits in."""
 Age = Annotated[int, Field(ge=0, le=130)]
 """Whole years."""
 PostalCode = Annotated[str, Field(pattern=r"^[1-9][0-9]{3}$")]

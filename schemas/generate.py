@@ -35,6 +35,8 @@ _BODIES: dict[str, type[BaseModel]] = {
     "give_task": commands.GiveTask,
     "place_poster": commands.PlacePoster,
     "remove_poster": commands.RemovePoster,
+    "request_erasure": commands.RequestErasure,
+    "give_up_partner": commands.GiveUpPartner,
     "import_line": commands.ImportLine,
     "webhook": payloads.AlertMessage,
 }

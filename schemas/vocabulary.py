@@ -208,3 +208,20 @@ class Step(StrEnum):
     TASK = "task"
     NOT_NEEDED = "not_needed"
     STAND_DOWN = "stand_down"
+
+
+class ErasureReason(StrEnum):
+    """Why an identity is erased. A list, so that nobody types one into it."""
+
+    REQUEST_OF_FAMILY = "request_of_family"
+    REQUEST_OF_AUTHORITY = "request_of_authority"
+    TIME_IS_OVER = "time_is_over"
+    TAKEN_IN_BY_MISTAKE = "taken_in_by_mistake"
+
+
+class GivenUp(StrEnum):
+    """Why nobody waits any longer for a partner to confirm that it deleted what it had."""
+
+    CONFIRMED_OTHERWISE = "confirmed_otherwise"
+    PARTNER_IS_GONE = "partner_is_gone"
+    NOTHING_KEPT = "nothing_kept"

@@ -23,6 +23,7 @@ from schemas.commands.cases import (
     details_of,
 )
 from schemas.commands.counters import CountCalls, ReportReach
+from schemas.commands.erasures import ApproveErasure, GiveUpPartner, RequestErasure
 from schemas.commands.facts import (
     AddNote,
     ChildChange,
@@ -49,6 +50,7 @@ __all__ = [
     "MOST_MEDIA",
     "AddNote",
     "AgeEstimate",
+    "ApproveErasure",
     "BreakGlass",
     "BreakGlassReason",
     "CallOut",
@@ -65,6 +67,7 @@ __all__ = [
     "FindChild",
     "GiveConsent",
     "GiveTask",
+    "GiveUpPartner",
     "ImportChild",
     "ImportLine",
     "InformPolice",
@@ -88,6 +91,7 @@ __all__ = [
     "ReportReach",
     "ReportSighting",
     "RequestCampaign",
+    "RequestErasure",
     "RetractCircumstance",
     "Sighted",
     "StandDownNow",

@@ -1,11 +1,8 @@
 """Bodies of the calls about identities themselves."""
 
 from enum import StrEnum
-from typing import Annotated
 
-from pydantic import StringConstraints
-
-from schemas.base import Strict
+from schemas.base import Reference, Strict
 
 
 class BreakGlassReason(StrEnum):
@@ -21,4 +18,4 @@ class BreakGlass(Strict):
     """Asks to see the identities of a case for a while. `reference`: the file or ticket that justifies it, no name."""
 
     reason: BreakGlassReason
-    reference: Annotated[str, StringConstraints(pattern=r"^[A-Z0-9][A-Z0-9./-]{2,39}$")]
+    reference: Reference

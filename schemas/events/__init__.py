@@ -78,6 +78,13 @@ from schemas.events.counters import (
     ReachReported,
     VolunteersCalledOut,
 )
+from schemas.events.erasures import (
+    ErasureApproved,
+    ErasureCompleted,
+    ErasureExecuted,
+    ErasurePartnerGivenUp,
+    ErasureRequested,
+)
 from schemas.events.event import CASE_EVENTS, DELIVERY_EVENTS, OPS_EVENTS, TOPICS, EventData
 from schemas.events.volunteers import VolunteerChanged, VolunteerLeft, VolunteerRegistered
 
@@ -126,6 +133,11 @@ __all__ = [
     "DeliveryHeld",
     "Details",
     "DetailsCorrected",
+    "ErasureApproved",
+    "ErasureCompleted",
+    "ErasureExecuted",
+    "ErasurePartnerGivenUp",
+    "ErasureRequested",
     "EventData",
     "Material",
     "Media",

@@ -3,6 +3,7 @@
 import asyncio
 
 from schemas.events import CASE_EVENTS
+from services.dispatch.erasing import run_erasing
 from services.dispatch.publish import Publisher
 from services.dispatch.reconcile import run_reconciling
 from services.dispatch.retention import run_retention
@@ -20,12 +21,14 @@ async def serve(runtime: Runtime) -> None:
     settings = runtime.settings
     keys = await create_pool(settings.vault_url, size=2, application="zoeklicht-dispatch-vault")
     try:
-        publisher = Publisher(runtime.pool, Vault(keys, settings.master_key_bytes), settings)
+        vault = Vault(keys, settings.master_key_bytes)
+        publisher = Publisher(runtime.pool, vault, settings)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(run_stops(runtime, publisher))
             tasks.create_task(run_timer(runtime, publisher))
             tasks.create_task(run_reconciling(runtime, publisher))
             tasks.create_task(run_retention(runtime))
+            tasks.create_task(run_erasing(runtime, vault))
             tasks.create_task(follow(runtime, CONSUMER, CASE_EVENTS, Planner(publisher, settings).apply))
     finally:
         await keys.close()

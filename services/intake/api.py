@@ -1,12 +1,10 @@
 """The HTTP edge of intake."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
-import orjson
-import structlog
-from fastapi import APIRouter, Body, Depends, Query, Request
+from fastapi import APIRouter, Body, Depends, Query
 from fastapi.responses import Response
 
 from schemas.commands import (
@@ -24,60 +22,21 @@ from schemas.commands import (
     UpdateCampaign,
 )
 from services.eventlog.store import Recorded, read_case, read_case_page
-from services.intake import photo_api, views
+from services.intake import erasure_api, photo_api, views
+from services.intake.asking import Consenting, Lead, Outsider, Staff, answered, json_of
 from services.intake.handlers import break_glass, campaigns, cases, counters
-from services.intake.handlers.steps import Answer, Ask, IntakeDeps
+from services.intake.handlers.steps import IntakeDeps
 from services.intake.paths import CampaignId, CaseId
 from services.intake.store import SQL
 from services.kernel.audit import note
 from services.kernel.auth import require
-from services.kernel.http import Moment, if_match, traceparent
-from services.kernel.http_idempotency import idempotency_of
-from services.kernel.idempotency import Idempotency
-from services.kernel.principals import EVERYONE_INSIDE, LEADS, READERS, STAFF, Principal, Role
+from services.kernel.http import Moment
+from services.kernel.principals import EVERYONE_INSIDE, Principal
 from services.kernel.problems import NotFoundError
 
 Cursor = Annotated[
     str | None, Query(pattern=r"^[0-9]{1,18}$", description="`next_cursor` of an earlier answer")
 ]
-
-
-def _ask(*roles: Role) -> Any:
-    """Who asks, once a role of `roles` is proven."""
-    allowed = require(*roles)
-
-    async def ask(
-        request: Request,
-        principal: Annotated[Principal, Depends(allowed)],
-        idempotency: Annotated[Idempotency | None, Depends(idempotency_of)],
-    ) -> Ask:
-        correlation = structlog.contextvars.get_contextvars().get("correlation_id", "")
-        return Ask(
-            principal,
-            str(correlation),
-            traceparent(request),
-            idempotency,
-            if_match(request),
-        )
-
-    return Depends(ask)
-
-
-Staff = Annotated[Ask, _ask(*STAFF)]
-Consenting = Annotated[Ask, _ask(*STAFF, Role.MAGISTRATE_LIAISON)]
-Lead = Annotated[Ask, _ask(*LEADS)]
-Outsider = Annotated[Ask, _ask(*(role for role in EVERYONE_INSIDE if role not in READERS))]
-
-
-def _json(status: int, body: Any) -> Response:
-    headers = {}
-    if isinstance(body, dict) and "version" in body:
-        headers["ETag"] = f'"{body["version"]}"'
-    return Response(orjson.dumps(body), status, headers, "application/json")
-
-
-def _answer(answer: Answer) -> Response:
-    return _json(answer.status, answer.body)
 
 
 def router(deps: IntakeDeps) -> APIRouter:
@@ -87,6 +46,7 @@ def router(deps: IntakeDeps) -> APIRouter:
     _read_routes(routes, deps)
     _campaign_routes(routes, deps)
     photo_api.add_routes(routes, deps)
+    erasure_api.add_routes(routes, deps)
     _other_routes(routes, deps)
     return routes
 
@@ -95,22 +55,22 @@ def _case_routes(routes: APIRouter, deps: IntakeDeps) -> None:
     @routes.post("/cases", status_code=201)
     async def open_case(ask: Staff, command: OpenCase) -> Response:
         """Open a case; `possible_duplicates` names open cases of the same child."""
-        return _answer(await cases.open_case(deps, ask, command))
+        return answered(await cases.open_case(deps, ask, command))
 
     @routes.post("/cases/{case_id}/events", status_code=201)
     async def add_fact(ask: Staff, case_id: CaseId, fact: Annotated[Fact, Body()]) -> Response:
         """Add one fact; with `If-Match`, only to the version that was seen."""
-        return _answer(await cases.add_fact(deps, ask, case_id, fact))
+        return answered(await cases.add_fact(deps, ask, case_id, fact))
 
     @routes.post("/cases/{case_id}/campaigns", status_code=201)
     async def request_campaign(ask: Staff, case_id: CaseId, command: RequestCampaign) -> Response:
         """Request a campaign; nothing is sent before its release."""
-        return _answer(await campaigns.request_campaign(deps, ask, case_id, command))
+        return answered(await campaigns.request_campaign(deps, ask, case_id, command))
 
     @routes.post("/cases/{case_id}/break-glass", status_code=201)
     async def break_the_glass(ask: Outsider, case_id: CaseId, command: BreakGlass) -> Response:
         """See the identities of this case for half an hour, in an emergency: a person is paged, all is audited."""
-        return _answer(await break_glass.break_glass(deps, ask, case_id, command))
+        return answered(await break_glass.break_glass(deps, ask, case_id, command))
 
 
 def _read_routes(routes: APIRouter, deps: IntakeDeps) -> None:
@@ -136,7 +96,7 @@ def _read_routes(routes: APIRouter, deps: IntakeDeps) -> None:
         view = views.case_view(case_id, events, keys, deps.policy, photos)
         if view is None:
             raise _no_case()
-        return _json(200, view)
+        return json_of(200, view)
 
     @routes.get("/cases/{case_id}/events")
     async def get_history(
@@ -152,7 +112,7 @@ def _read_routes(routes: APIRouter, deps: IntakeDeps) -> None:
         events = found[:limit]
         keys = await keys_for(who, case_id, events, "history.read")
         more = str(events[-1].position) if len(found) > limit else None
-        return _json(200, {"items": views.history_view(events, keys), "next_cursor": more})
+        return json_of(200, {"items": views.history_view(events, keys), "next_cursor": more})
 
 
 def _no_case() -> NotFoundError:
@@ -163,43 +123,43 @@ def _campaign_routes(routes: APIRouter, deps: IntakeDeps) -> None:
     @routes.post("/campaigns/{campaign_id}/consents", status_code=201)
     async def give_consent(ask: Consenting, campaign_id: CampaignId, command: GiveConsent) -> Response:
         """Record what a party decided; a refusal after the release ends the campaign."""
-        return _answer(await campaigns.give_consent(deps, ask, campaign_id, command))
+        return answered(await campaigns.give_consent(deps, ask, campaign_id, command))
 
     @routes.post("/campaigns/{campaign_id}/release")
     async def release(
         ask: Staff, campaign_id: CampaignId, _command: Annotated[ReleaseCampaign | None, Body()] = None
     ) -> Response:
         """Release it: the policy says who may, and whoever requested it may not."""
-        return _answer(await campaigns.release(deps, ask, campaign_id))
+        return answered(await campaigns.release(deps, ask, campaign_id))
 
     @routes.post("/campaigns/{campaign_id}/update")
     async def update(ask: Lead, campaign_id: CampaignId, command: UpdateCampaign) -> Response:
         """Show something else instead: the next revision."""
-        return _answer(await campaigns.update(deps, ask, campaign_id, command))
+        return answered(await campaigns.update(deps, ask, campaign_id, command))
 
     @routes.post("/campaigns/{campaign_id}/extend")
     async def extend(ask: Lead, campaign_id: CampaignId, command: ExtendCampaign) -> Response:
         """Let it last longer, within the policy."""
-        return _answer(await campaigns.extend(deps, ask, campaign_id, command))
+        return answered(await campaigns.extend(deps, ask, campaign_id, command))
 
     @routes.post("/campaigns/{campaign_id}/end")
     async def end(ask: Lead, campaign_id: CampaignId, command: EndCampaign) -> Response:
         """End it: every display goes dark."""
-        return _answer(await campaigns.end(deps, ask, campaign_id, command))
+        return answered(await campaigns.end(deps, ask, campaign_id, command))
 
 
 def _other_routes(routes: APIRouter, deps: IntakeDeps) -> None:
     @routes.post("/children:search")
     async def find_child(ask: Staff, command: FindChild) -> Response:
         """Find the cases of a child by names and birth date."""
-        return _answer(await cases.find_child(deps, ask, command))
+        return answered(await cases.find_child(deps, ask, command))
 
     @routes.post("/calls", status_code=201)
     async def count_calls(ask: Staff, command: CountCalls) -> Response:
         """Count calls to 116 000."""
-        return _answer(await counters.count_calls(deps, ask, command))
+        return answered(await counters.count_calls(deps, ask, command))
 
     @routes.post("/reach", status_code=201)
     async def report_reach(ask: Staff, command: ReportReach) -> Response:
         """Count the reach of posts about a case."""
-        return _answer(await counters.report_reach(deps, ask, command))
+        return answered(await counters.report_reach(deps, ask, command))

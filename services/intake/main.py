@@ -13,6 +13,7 @@ from services.intake.domain import campaigns
 from services.intake.domain.campaign import Campaign, is_active
 from services.intake.domain.drafts import Draft
 from services.intake.domain.errors import StateRuleError
+from services.intake.erasing import remind, run_erasures
 from services.intake.handlers.steps import IntakeDeps, known_of
 from services.intake.policy import load_policy
 from services.intake.store import File
@@ -146,8 +147,9 @@ async def _main(runtime: Runtime) -> None:
         forget_at = 0.0
         while not runtime.stop.is_set():
             with runtime.works.doing("the timers"):
-                done = await run_due(deps)
+                done = await run_due(deps) + await run_erasures(deps)
             if asyncio.get_running_loop().time() >= forget_at and not await forget_old(deps.pool):
+                await remind(deps)
                 forget_at = asyncio.get_running_loop().time() + FORGET_EVERY_S
             runtime.ready = True
             runtime.progress = {"due": done}

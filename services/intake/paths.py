@@ -23,5 +23,15 @@ def _campaign_id(campaign_id: str) -> UUID:
     return _uuid(campaign_id, "no-such-campaign")
 
 
+def _erasure_id(erasure_id: str) -> UUID:
+    return _uuid(erasure_id, "no-such-erasure")
+
+
+def _recipient_id(recipient_id: str) -> UUID:
+    return _uuid(recipient_id, "no-such-partner")
+
+
 CaseId = Annotated[UUID, Depends(_case_id)]
 CampaignId = Annotated[UUID, Depends(_campaign_id)]
+ErasureId = Annotated[UUID, Depends(_erasure_id)]
+RecipientId = Annotated[UUID, Depends(_recipient_id)]

@@ -108,3 +108,37 @@ values ($1, $2, clock_timestamp() + $3::interval, $4, $5) returning until
 
 -- glass_is_broken: whether that is so now
 select true from intake.break_glass where principal = $1 and case_id = $2 and until > clock_timestamp() limit 1
+
+-- merged_into: the duplicates that were merged into these cases, and what was merged into those before
+with recursive gone(case_id) as (
+    select unnest($1::uuid[])
+    union
+    select substr(e.stream, 6)::uuid from eventlog.events e join gone g
+        on e.type = 'case.merged_into.v1' and e.data ->> 'case_id' = g.case_id::text
+)
+select case_id from gone where not case_id = any($1::uuid[])
+
+-- fingerprints_of: what finds these children again
+select distinct fingerprint from intake.blind_index where child_id = any($1::uuid[])
+
+-- same_identity: other children whose names and birth date are, or once were, the same
+select distinct o.child_id from intake.blind_index b join intake.blind_index o using (fingerprint)
+where b.child_id = any($1::uuid[]) and not o.child_id = any($1::uuid[])
+
+-- campaigns_of: every campaign of these cases
+select campaign_id from intake.campaign where case_id = any($1::uuid[])
+
+-- forget_photos: erases the photos of these children
+with gone as (delete from intake.photo where child_id = any($1::uuid[]) returning 1) select count(*) from gone
+
+-- forget_links: erases the addresses of the pictures of these campaigns
+with gone as (delete from intake.media_link where campaign_id = any($1::uuid[]) returning 1)
+select count(*) from gone
+
+-- forget_answers: erases first answers to calls whose path names one of these
+with gone as (
+    delete from kernel.idempotency i using unnest($1::text[]) one where position(one in i.route) > 0 returning 1
+) select count(*) from gone
+
+-- children_of: every child of these cases
+select distinct child_id from intake.case_child where case_id = any($1::uuid[])

@@ -103,6 +103,10 @@ class Settings(BaseSettings):
 
     Not less than 3: feeds show for 48 h that it is over, and a partner that lost its memory is told so again.
     """
+    vault_backup_days: Annotated[int, Field(ge=0, le=30)] = 30
+    """How long backups of the keys live: a certificate of erasure names the day on which the last one is gone."""
+    erasure_confirm_days: Annotated[float, Field(gt=0, le=90)] = 7.0
+    """How long partners have to confirm that they deleted what was erased, before a person is paged."""
     standby_linger_s: Annotated[float, Field(ge=0, le=3600)] = 600.0
     """A case must stay not worrying this long before its standby alert is withdrawn."""
     smtp_url: SecretStr | None = None

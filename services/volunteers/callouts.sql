@@ -81,3 +81,6 @@ select $1, volunteer_id from volunteers.person where volunteer_id = any($2::uuid
 -- coming: who comes, and who does not
 update volunteers.asked set coming = (volunteer_id = any($2::uuid[])) where callout_id = $1
 
+
+-- of_cases: every call-out for these cases, and whether it is over
+select callout_id, state = 'over' as over from volunteers.callout where case_id = any($1::uuid[])

@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from functools import partial
 
 import structlog
 
 from schemas.events import CASE_EVENTS
 from services.eventlog.store import STOP_CHANNEL
+from services.kernel.erasure import run_part
 from services.kernel.hints import Hints
 from services.kernel.postgres import AWAY, create_pool
 from services.kernel.service import Runtime, run_service
@@ -15,6 +17,7 @@ from services.kernel.streaming import follow
 from services.kernel.vault import Vault
 from services.volunteers.callouts import CALLED_CHANNEL
 from services.volunteers.desk import VolunteerDeps
+from services.volunteers.erasing import PART, erase
 from services.volunteers.gateways import Gateways
 from services.volunteers.planning import LANE_CHANNEL
 from services.volunteers.sender import Sender
@@ -53,6 +56,7 @@ async def serve(runtime: Runtime) -> None:
                     runtime, "ends of cases", lambda: end_with_cases(deps, ENDS_OF), hints.of(STOP_CHANNEL)
                 )
             )
+            tasks.create_task(run_part(runtime, PART, partial(erase, deps)))
             tasks.create_task(follow(runtime, CONSUMER, CASE_EVENTS, Follower(deps).apply))
     finally:
         await keys.close()

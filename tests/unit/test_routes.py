@@ -68,6 +68,12 @@ OUTSIDERS = {"POST /v1/cases/{case_id}/break-glass"}
 """What is only for those inside who see no identity."""
 PARTNERS = {"POST /v1/receipts", "GET /v1/partner/state", "GET /v1/partner/alerts/{alert_id}"}
 LEADING = {
+    "POST /v1/erasures",
+    "GET /v1/erasures",
+    "GET /v1/erasures/{erasure_id}",
+    "POST /v1/erasures/{erasure_id}/approve",
+    "POST /v1/erasures/{erasure_id}/partners/{recipient_id}/give-up",
+    "GET /v1/erasures/{erasure_id}/certificate",
     "POST /v1/campaigns/{campaign_id}/update",
     "POST /v1/campaigns/{campaign_id}/extend",
     "POST /v1/campaigns/{campaign_id}/end",

@@ -46,7 +46,7 @@ class Vault:
         return {row["name"]: self._unwrap(row["name"], row["wrapped"]) for row in rows}
 
     async def destroy(self, names: Iterable[str]) -> None:
-        """Forgets these keys for ever; the names stay, so that nobody makes them anew."""
+        """Forgets these keys for ever; the names stay, so that nobody makes them anew. Twice is as good as once."""
         async with self._pool.acquire() as connection:
             await connection.execute(
                 "insert into key (name, wrapped, master_id, destroyed_at) select n, null, '', clock_timestamp()"
