@@ -144,14 +144,22 @@ async def test_a_version_built_from_the_store_holds_the_same_and_takes_its_place
     assert "2021-9" in await numbers(pool)
 
 
-async def test_a_version_is_built_from_the_store_and_not_from_kafka(settings_with_kafka, pool, history):
+async def test_a_version_is_built_from_the_store_and_not_from_kafka(
+    settings_with_kafka, pool, history, monkeypatch
+):
     """It goes on in Kafka where its topics ended when the building began, and reads nothing twice for nothing."""
     settings = settings_with_kafka
     known, *_ = await some_cases(history)
     await relay_all(settings)
     before = await ends(settings)
     version = await versions.add(pool, CaseList())
-    given = []
+    given, read, apply = [], [], Engine.apply
+
+    async def reading(self, messages):
+        read.extend(messages)
+        await apply(self, messages)
+
+    monkeypatch.setattr(Engine, "apply", reading)
 
     class Listening(CaseList):
         async def apply(self, connection, events):
@@ -161,11 +169,13 @@ async def test_a_version_is_built_from_the_store_and_not_from_kafka(settings_wit
     await follow(settings, Listening(), version.number)
     assert len(given) == 5
     assert all(from_store for _, from_store in given)
+    assert read == []
     await history.case("later", brussels(2021, 4, 1))
     await history.fact(known, e.NoteAdded(text=SEALED))
     await relay_all(settings)
     await follow(settings, Listening(), version.number)
     assert [from_store for _, from_store in given] == [True] * 5 + [False] * 2
+    assert len(read) == 2
     rows = await pool.fetch(
         "select topic, partition, next_offset from projections.checkpoint where version = 2"
     )
