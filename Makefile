@@ -4,7 +4,7 @@ ARGS ?=
 MINUTES ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast test-long check chaos bench bench-delivery bench-criteria bench-projections bench-volunteers lock schemas annual-report clean
+.PHONY: help run test test-fast test-long check chaos bench bench-delivery bench-criteria bench-dashboard bench-projections bench-volunteers lock schemas annual-report clean
 
 help:  ## Says what each target does
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'

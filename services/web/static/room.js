@@ -98,6 +98,7 @@ export function keepShowing(render) {
     changed = new Set();
     render(all);
     document.documentElement.dataset.shown = live.id ?? "";
+    if (live.id && !performance.getEntriesByName("shown").length) performance.mark("shown");
   };
   live.addEventListener("change", ({ detail }) => {
     detail.forEach((key) => changed.add(key));
