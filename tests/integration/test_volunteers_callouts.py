@@ -1,6 +1,7 @@
 """Call-outs on a real database, with a provider and a mail server on loopback: who is told what, when, and how often."""
 
 import asyncio
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from uuid import UUID
@@ -12,6 +13,7 @@ from aiohttp import web
 from paging_ground import mail_server
 from pydantic import SecretStr
 from volunteers_ground import add_events, another, client_of, ground_of
+from web_ground import listening
 
 from schemas.commands import CallOut, GiveTask, PlacePoster, RemovePoster
 from schemas.events import AlertIssued, AlertWithdrawn, AssessmentChanged, Material
@@ -22,8 +24,10 @@ from services.kernel.paging import acknowledge, open_pages
 from services.kernel.postgres import in_transaction
 from services.kernel.principals import Role
 from services.kernel.problems import ConflictError, NotFoundError
+from services.simulation.text_provider import Mischief
 from services.volunteers import callouts, roster
 from services.volunteers.callouts import callout_stream
+from services.volunteers.desk import VolunteerDeps
 from services.volunteers.gateways import Gateways
 from services.volunteers.sender import Sender
 from services.volunteers.standby import alerted, end_with_cases
@@ -234,6 +238,47 @@ async def test_reports_may_be_late_twice_out_of_order_or_early(pool, vault, sett
             )
             assert forged.status == 401
             assert (await ground.board(callout))["people"][0]["asked"]["reply"] is None
+
+
+async def test_a_provider_that_does_everything_wrong_gets_everything_through(pool, vault, settings):
+    """It rejects, takes without saying so, reports late, twice, in any order or never: one message each, and no other way."""
+    tries = Counter()
+
+    async def behave(message):
+        number = int(message["to"][-2:])
+        tries[number] += 1
+        if tries[number] > 1:
+            return None
+        if number % 5 == 0:
+            return web.Response(status=503)
+        if number % 3 == 0:
+            ground.provider.taken[message["id"]] = message
+            return web.Response(status=500)
+        return None
+
+    mischief = Mischief(lost=0.2, twice=0.4, late_s=0.3)
+    provider = {"behaviour": behave, "reports": True, "mischief": mischief}
+    async with (
+        ground_of(pool, vault, settings, **provider) as ground,
+        listening(ground.settings, pool) as site,
+    ):
+        public = ground.settings.model_copy(update={"public_url": site.base})
+        async with Gateways(public) as gateways:
+            ground.sender = Sender(VolunteerDeps(pool, vault, public), gateways)
+            await ground.people(*(at_km(n, n) for n in range(1, 25)))
+            await ground.call_out(await ground.case(), people=12, **HERE)
+            await ground.work()
+            await ground.later(60)
+            await ground.work()
+            while ground.provider._reporting:
+                await asyncio.wait(set(ground.provider._reporting))
+    assert {len(got) for got in ground.provider.by_number().values()} == {1}
+    assert len(ground.provider.by_number()) == 24
+    rows = await pool.fetch("select channel, state from volunteers.transmission")
+    assert {row["channel"] for row in rows} == {0}, "nobody is told another way"
+    states = Counter(row["state"] for row in rows)
+    assert states.keys() <= {"accepted", "delivered"}
+    assert states["delivered"] > 5
 
 
 async def test_the_end_overtakes_what_has_not_left(pool, vault, settings):
