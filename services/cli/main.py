@@ -12,6 +12,7 @@ from schemas.vocabulary import Language
 from services.cli.audit_app import audit_app
 from services.cli.criteria_app import criteria_app
 from services.cli.emergency_app import emergency_app
+from services.cli.erase_app import erase_app
 from services.cli.options import DEFAULT_DATA, DataOption, do
 from services.cli.paging_app import duty_app, page_app
 from services.cli.partner_app import partner_app
@@ -39,6 +40,7 @@ app.add_typer(page_app, name="page")
 app.add_typer(duty_app, name="duty")
 app.add_typer(audit_app, name="audit")
 app.add_typer(emergency_app)
+app.add_typer(erase_app)
 app.add_typer(report_app, name="report")
 app.add_typer(projections_app, name="projections")
 app.add_typer(criteria_app, name="criteria", rich_help_panel="Services, one process each")

@@ -8,7 +8,7 @@ import structlog
 
 from schemas.vocabulary import EndReason, Origin
 from services.eventlog.store import Cause, assessment_stream, campaign_stream, case_stream, lock_streams
-from services.intake import store
+from services.intake import retention, store
 from services.intake.domain import campaigns
 from services.intake.domain.campaign import Campaign, is_active
 from services.intake.domain.drafts import Draft
@@ -26,6 +26,7 @@ from services.kernel.vault import Vault
 
 PAUSE_S = 0.5
 FORGET_EVERY_S = 600.0
+RETENTION_WITHIN_S = 900.0
 BATCH = 100
 LATER = timedelta(seconds=1)
 AFTER_FAILURE = timedelta(seconds=10)
@@ -145,12 +146,17 @@ async def _main(runtime: Runtime) -> None:
         if armed := await arm_releases(deps):
             log.info("campaigns requested earlier wait for their release by policy", campaigns=armed)
         forget_at = 0.0
+        retention_at = asyncio.get_running_loop().time() + retention.EVERY_S
         while not runtime.stop.is_set():
             with runtime.works.doing("the timers"):
                 done = await run_due(deps) + await run_erasures(deps)
             if asyncio.get_running_loop().time() >= forget_at and not await forget_old(deps.pool):
                 await remind(deps)
                 forget_at = asyncio.get_running_loop().time() + FORGET_EVERY_S
+            if asyncio.get_running_loop().time() >= retention_at:
+                with runtime.works.doing("retention", RETENTION_WITHIN_S):
+                    await retention.erase_due(deps)
+                retention_at = asyncio.get_running_loop().time() + retention.EVERY_S
             runtime.ready = True
             runtime.progress = {"due": done}
             await runtime.pause(PAUSE_S)

@@ -142,3 +142,18 @@ with gone as (
 
 -- children_of: every child of these cases
 select distinct child_id from intake.case_child where case_id = any($1::uuid[])
+
+-- due_children: children whose last case was closed so many months ago, the longest first; not those whose duplicate went
+-- into a case that is open, and not those who are erased or being erased
+select c.child_id, max(over.at) as closed_at, count(*) as cases from intake.case_child c
+join intake.case_open o using (case_id)
+cross join lateral (select max(e.time) as at from eventlog.events e
+    where e.stream = 'case-' || c.case_id and e.type in ('case.closed.v1', 'case.merged_into.v1')) over
+where not exists (select from kernel.erasure k where c.child_id = any(k.children))
+group by c.child_id
+having bool_and(not o.open) and max(over.at) <= clock_timestamp() - make_interval(months => $1)
+   and not exists (
+    select from intake.case_child d join eventlog.events m on m.stream = 'case-' || d.case_id
+    join intake.case_open t on t.case_id = (m.data ->> 'case_id')::uuid
+    where d.child_id = c.child_id and m.type = 'case.merged_into.v1' and t.open)
+order by 2, 1 limit $2

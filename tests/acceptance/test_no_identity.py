@@ -90,6 +90,17 @@ def test_the_search_itself_finds_what_is_written():
     assert found_in(b"Xanthippe") == []
 
 
+async def forget(site, case: str) -> None:
+    """Two people decide, and every process does its part."""
+    why = {"case_id": case, "reason": "request_of_family", "reference": "AVG-2026/14"}
+    asked = await site.post("/v1/erasures", why, "coordinator")
+    path = f"/v1/erasures/{asked['erasure_id']}"
+    await site.post(f"{path}/approve", {}, "admin")
+    await site.eventually(path, lambda found: found["executed_at"] and not found["waits_for"], "admin")
+    shown = await site.get(f"/v1/cases/{case}")
+    assert shown["children"][0].get("erased") is True
+
+
 async def test_a_child_is_named_in_no_table_no_topic_and_no_log(fresh, partners):
     """A whole life of a case, with photo, notes, wrong requests and a partner that says no: nothing is written down."""
     site = fresh
@@ -152,6 +163,7 @@ async def test_a_child_is_named_in_no_table_no_topic_and_no_log(fresh, partners)
     end = {"type": "closed", "outcomes": [{"child": 0, "outcome": "found_safe"}]}
     await site.post(f"{path}/events", end)
     await partners.until(lambda: not any(p.shows for p in partners.partners.values()))
+    await forget(site, case["case_id"])
     running = Place(site.folder).running()
     written = await rows(running.database_url)
     assert {"eventlog.events", "dispatch.alert", "kernel.audit"} <= {table for table, _ in written}

@@ -251,6 +251,7 @@ async def test_whoever_is_killed_half_way_is_followed_by_one_that_ends_it(site):
     await site.carried_out()
     assert await site.pool.fetchval("select count(*) from intake.photo") == 0
     assert await site.pool.fetchval(open_pages) == 0
+    assert (await site.erasure(erasure))["state"] == "executed"
     count = await site.api.count()
     await site.carried_out()
     for _, work in site.parts:

@@ -18,6 +18,7 @@ from services.cli.service import SERVICES
 
 COMMANDS = {
     "run",
+    "erase",
     "intake",
     "relay",
     "criteria",

@@ -18,7 +18,7 @@ from services.intake.domain.case import Case
 from services.intake.domain.errors import NotAllowedError, StateRuleError
 
 BY_POLICY = "policy"
-"""Who asks and approves when the time of an identity is over: the policy was decided by people before."""
+"""Who asks and approves when the time of an identity is over: people decided that policy before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,9 +144,12 @@ def decide_scope(asked: Case | None, children: Collection[UUID], cases: Iterable
     return Scope(frozenset(children), frozenset(case.case_id for case in found))
 
 
-def check_approval(erasure: Erasure, actor: str) -> None:
-    """Raises StateRuleError when it was approved before, NotAllowedError for whoever asked for it."""
+def check_approval(erasure: Erasure, actor: str, *, by_policy: bool = False) -> None:
+    """Raises StateRuleError when it was approved before, NotAllowedError for whoever asked for it.
+
+    With `by_policy` nobody approves, so four eyes are not asked.
+    """
     if erasure.approved_at:
         raise StateRuleError("already-approved", "this erasure is approved already: it cannot be stopped")
-    if actor == erasure.requested_by:
+    if actor == erasure.requested_by and not by_policy:
         raise NotAllowedError("four-eyes", "whoever asked for an erasure cannot approve it: ask a colleague")

@@ -76,9 +76,16 @@ class KindPolicy(Strict):
         return timedelta(hours=self.max_hours)
 
 
+class Retention(Strict):
+    """How long an identity is kept. `months`: after the child's last case was closed; 0: until somebody asks."""
+
+    months: Annotated[int, Field(ge=0, le=1200)] = 12
+
+
 class Policy(Strict):
     """The policy of an installation."""
 
+    retention: Retention = Retention()
     kinds: dict[CampaignKind, KindPolicy]
     texts: dict[Language, Wording]
 

@@ -75,7 +75,7 @@ async def request(deps: IntakeDeps, ask: Ask, command: RequestErasure) -> Answer
     return await execute(deps, ask, [erasure_stream(erasure_id)], work)
 
 
-async def approve(deps: IntakeDeps, ask: Ask, erasure_id: UUID) -> Answer:
+async def approve(deps: IntakeDeps, ask: Ask, erasure_id: UUID, *, by_policy: bool = False) -> Answer:
     """Approves what somebody else asked for: campaigns end at once, and the services begin to erase.
 
     Raises a Problem: for whoever asked for it, and when a case has changed so that it cannot be erased.
@@ -91,7 +91,7 @@ async def approve(deps: IntakeDeps, ask: Ask, erasure_id: UUID) -> Answer:
 
     async def work(connection: Connection) -> Answer:
         erasure = await load_erasure(connection, erasure_id)
-        check_approval(erasure, ask.principal.name)
+        check_approval(erasure, ask.principal.name, by_policy=by_policy)
         if await _reach(connection, erasure.case_id, erasure.child_id) != reach:
             raise ConflictError("busy", "its cases are changing: try again", headers={"Retry-After": "1"})
         files = await store.load_files(connection, list(reach.cases))
