@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import asyncpg
 import psutil
 import structlog
 from rich.console import Console
@@ -166,7 +167,7 @@ async def against_the_bare_insert(pool: Pool, settings: Settings, events: int, r
     """In turns, each into tables of its own; the median of the rounds, and of their ratios."""
     console.print(f"{events:,} events into the store and Kafka …")
     await fill(pool, events)
-    await relay_all(pool, settings)
+    await relay_all(settings)
     batches, rows = await bare_batches(pool)
     found = []
     for number in range(rounds):
@@ -187,20 +188,20 @@ async def against_the_bare_insert(pool: Pool, settings: Settings, events: int, r
     return {"events": events, "rows": rows, **middle, "rounds": found}
 
 
-async def relay_all(pool: Pool, settings: Settings) -> None:
+async def relay_all(settings: Settings) -> None:
     """Sends what is in the store."""
     await create_topics(settings, TOPICS)
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # a topic that was just made has no leader yet
-    sender = producer(settings)
+    sender, connection = producer(settings), await asyncpg.connect(settings.database_url.get_secret_value())
     await sender.start()
     try:
-        async with pool.acquire() as connection:
-            relay = Relay(connection, sender, settings)
-            await relay.begin(await topic_identity(settings, TOPICS))
-            while await relay.step():
-                pass
+        relay = Relay(connection, sender, settings)
+        await relay.begin(await topic_identity(settings, TOPICS))
+        while await relay.step():
+            pass
     finally:
         await sender.stop()
+        await connection.close()
 
 
 # ── memory ──────────────────────────────────────────────────────────────────────────────────────────────────

@@ -600,7 +600,7 @@ async def test_the_guide_adds_a_read_model(settings_with_kafka, pool, history, g
     await project(settings, projections)
     for day in (3, 5, 4):
         await history.fact(second, e.SightingReported(at=brussels(2021, 2, day), where=e.Place()))
-    await project(settings, projections)
+        await project(settings, projections)
     await rebuilt(settings, pool, projection)
     assert (await swap(pool, "sightings", None, projections)).equal
     found = [(row["case_id"], row["count"], row["last_at"]) for row in await most_seen(pool, 10)]
