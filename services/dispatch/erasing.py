@@ -21,7 +21,11 @@ PART = "dispatch"
 TELL_AGAIN_AFTER = timedelta(hours=1)
 """Whoever took the withdrawal this long ago, and has not said that the alert is gone, is sent it once more."""
 
+LATE = timedelta(minutes=15)
+"""Longer than an attempt may take and its report be kept while the database is away."""
+
 _SQL = queries("services.dispatch", "erasing.sql")
+_PLANS = queries("services.dispatch")
 log = structlog.get_logger()
 
 Place = tuple[UUID, UUID]
@@ -30,6 +34,7 @@ Place = tuple[UUID, UUID]
 
 async def erase(pool: Pool, vault: Vault, job: Job) -> Mapping[str, int] | None:
     """Destroys the keys of every alert about these cases, and asks who had one. None while one is not withdrawn yet."""
+    await in_transaction(pool, _after_plans)
     rows = await pool.fetch(_SQL["alerts"], list(job.cases))
     alerts = [row["alert_id"] for row in rows]
     # At once, also while the withdrawal is on its way: that one needs no key.
@@ -53,6 +58,16 @@ async def erase(pool: Pool, vault: Vault, job: Job) -> Mapping[str, int] | None:
     await confirm(pool)
     await _tell_again(pool, told)
     return erased
+
+
+async def _after_plans(connection: Connection) -> None:
+    """Waits until what is being planned now is written; later plans see that the campaigns are stopped."""
+    await connection.execute(_PLANS["recipients_change"])
+
+
+async def forget_late_answers(pool: Pool) -> None:
+    """Deletes what recipients answered to attempts that were under way while their alert was erased."""
+    await pool.execute(_SQL["forget_late_heads"], LATE)
 
 
 def _columns(places: Sequence[Place]) -> tuple[list[UUID], list[UUID]]:
@@ -87,6 +102,7 @@ async def run_erasing(runtime: Runtime, vault: Vault) -> None:
         try:
             with runtime.works.doing("erasures"):
                 await do_parts(runtime.pool, PART, partial(erase, runtime.pool, vault))
+                await forget_late_answers(runtime.pool)
                 await confirm(runtime.pool)
         except AWAY as error:
             log.warning("erasures wait", error_class=type(error).__name__)

@@ -8,6 +8,11 @@ with gone as (
     where t.delivery_id = d.delivery_id and d.alert_id = any($1::uuid[]) and t.head is not null returning 1
 ) select count(*) from gone
 
+-- forget_late_heads: the same of attempts that were under way when their alert was erased, and end only now
+update dispatch.attempt t set head = null
+from kernel.erasure e join dispatch.alert a on a.case_id = any(e.cases) join dispatch.delivery d using (alert_id)
+where e.approved_at > clock_timestamp() - $1::interval and t.delivery_id = d.delivery_id and t.head is not null
+
 -- forget_bodies: frozen bodies of what is over for so long; of younger ones, which nobody can open any more, feeds still
 -- say that they are over
 with gone as (

@@ -1,5 +1,6 @@
 """A child is forgotten for good: two people decide, nothing that is left opens anything, partners confirm."""
 
+import asyncio
 from uuid import UUID, uuid4
 
 import pytest
@@ -8,6 +9,7 @@ from erasure_ground import WHY, Installation
 from intake_ground import CASE, LOU, NOA, NOW, SECRETS, running
 
 from schemas.commands import Receipt
+from services.dispatch import erasing as dispatch
 from services.dispatch import receipts
 from services.intake import erasing
 from services.intake.handlers.steps import IntakeDeps
@@ -217,6 +219,43 @@ async def test_a_child_that_is_reported_again_is_a_new_child(site):
     assert got.status == 201
     late = await site.api.fact(case, "note_added", text="x")
     assert (late.status, late.body["rule"]) == (409, "erased")
+
+
+async def test_an_alert_that_is_being_planned_meanwhile_is_erased_too(site):
+    """Its plan began before the approval and is written after it: the erasure waits for it."""
+    case, alert = await site.api.opened(), uuid4()
+    await site.vault.ensure([f"alert:{alert}"])
+    async with site.pool.acquire() as planner:
+        plan = planner.transaction()
+        await plan.start()
+        await planner.execute("select pg_advisory_xact_lock_shared(116010)")
+        await planner.execute(
+            "insert into dispatch.alert (alert_id, kind, case_id, mode, areas, head_revision, withdrawn, issued_at)"
+            " values ($1, 'public', $2, 'actual', '{}', 1, true, clock_timestamp())",
+            alert,
+            UUID(case),
+        )
+        await site.approved(case_id=case)
+        erasing_now = asyncio.create_task(do_parts(site.pool, *site.parts[1]))
+        waits = "select count(*) from pg_locks where locktype = 'advisory' and objid = 116010 and not granted"
+        while not erasing_now.done() and not await site.pool.fetchval(waits):  # noqa: ASYNC110 - no event
+            await asyncio.sleep(0.02)
+        await plan.commit()
+    await erasing_now
+    assert await keys_left(site, f"alert:{alert}") == []
+
+
+async def test_an_answer_that_comes_late_is_forgotten_too(site):
+    """An attempt was under way while its alert was erased: what the partner answered may repeat what it was sent."""
+    case, _, _, _ = await lit(site)
+    await site.approved(case_id=case)
+    await site.dispatched()
+    await site.carried_out()
+    heads = "select count(*) from dispatch.attempt where head is not null"
+    assert await site.pool.fetchval(heads) == 0
+    await site.pool.execute("update dispatch.attempt set head = '{}'")
+    await dispatch.forget_late_answers(site.pool)
+    assert await site.pool.fetchval(heads) == 0
 
 
 class KilledError(RuntimeError):

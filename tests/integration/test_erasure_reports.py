@@ -1,5 +1,6 @@
 """Figures outlive whom they count: built anew after every child was erased, the report is the same to the byte."""
 
+from datetime import datetime
 from pathlib import Path
 
 import orjson
@@ -16,12 +17,12 @@ from services.projections.reports import annual
 from services.projections.swapping import swap
 
 SAMPLE = Path(__file__).parents[1] / "data" / "history_sample.ndjson"
-YEARS = (2020, 2021, 2022)
+YEARS = (2020, 2021)
 
 
 async def reports(pool) -> bytes:
     """The figures of all years, as bytes."""
-    found = [await annual(pool, BRUSSELS, year, beside=1) for year in YEARS]
+    found = [await annual(pool, BRUSSELS, year, beside=1) for year in (*YEARS, datetime.now(BRUSSELS).year)]
     return b"\n".join(orjson.dumps(one) for one in found)
 
 
@@ -42,7 +43,7 @@ async def test_a_rebuild_after_erasing_every_child_gives_the_same_report_to_the_
         await api.post("/v1/cases", CASE | {"kind": "undefined", "details": {"subject": "young_child"}})
         await project(settings_with_kafka)
         before = await reports(pool)
-        assert b'"new_cases":0' not in before.split(b"\n")[1]
+        assert all(orjson.loads(one)["new_cases"] for one in before.splitlines()[1:]), "history, and today"
         rows = await pool.fetch("select child_id, case_id from intake.case_child")
         for row in rows:
             # Of two who are still missing in an open case neither is erased alone.
