@@ -7,7 +7,7 @@ from functools import partial
 import structlog
 
 from schemas.events import ErasureCompleted, ErasureExecuted, EventData
-from services.eventlog.store import Append, Cause, NewEvent, append, lock_streams
+from services.eventlog.store import Append, Cause, NewEvent, append, case_stream, lock_streams
 from services.intake import store
 from services.intake.domain.erasure import erasure_stream
 from services.intake.handlers.erasures import load_erasure
@@ -31,10 +31,11 @@ async def erase(deps: IntakeDeps, job: Job) -> Mapping[str, int]:
     await deps.vault.destroy(names)
 
     async def work(connection: Connection) -> Mapping[str, int]:
+        # Whoever fetched a key before it was destroyed writes first; nobody gets one any more.
+        await lock_streams(connection, [case_stream(one) for one in job.cases])
         rows = await connection.fetch(SQL["campaigns_of"], list(job.cases))
         shown = [row["campaign_id"] for row in rows]
         paths = [str(one) for one in (*job.cases, *shown)]
-        # A case that was opened just before the keys went may have found the children again.
         await store.forget_children(connection, job.children)
         return {
             "children": len(job.children),

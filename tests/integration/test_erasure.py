@@ -11,6 +11,7 @@ from intake_ground import CASE, LOU, NOA, NOW, SECRETS, running
 from schemas.commands import Receipt
 from services.dispatch import erasing as dispatch
 from services.dispatch import receipts
+from services.eventlog.store import case_stream, lock_streams
 from services.intake import erasing
 from services.intake.handlers.steps import IntakeDeps
 from services.intake.policy import load_policy
@@ -237,12 +238,34 @@ async def test_an_alert_that_is_being_planned_meanwhile_is_erased_too(site):
         )
         await site.approved(case_id=case)
         erasing_now = asyncio.create_task(do_parts(site.pool, *site.parts[1]))
-        waits = "select count(*) from pg_locks where locktype = 'advisory' and objid = 116010 and not granted"
+        waits = "select count(*) from pg_locks where locktype = 'advisory' and objid = 116010 and not granted and database = (select oid from pg_database where datname = current_database())"
         while not erasing_now.done() and not await site.pool.fetchval(waits):  # noqa: ASYNC110 - no event
             await asyncio.sleep(0.02)
         await plan.commit()
     await erasing_now
     assert await keys_left(site, f"alert:{alert}") == []
+
+
+async def test_a_photo_that_is_being_taken_in_meanwhile_is_erased_too(site):
+    """Its key was fetched after the approval and before it was destroyed: the erasure waits for it."""
+    case = await site.api.opened()
+    await site.photo(case)
+    await site.approved(case_id=case)
+    async with site.pool.acquire() as taking_in:
+        work = taking_in.transaction()
+        await work.start()
+        await lock_streams(taking_in, [case_stream(UUID(case))])
+        await taking_in.execute(
+            "insert into intake.photo (media_id, child_id, type, width, height, digest, box)"
+            " select gen_random_uuid(), child_id, type, width, height, digest, box from intake.photo"
+        )
+        erasing_now = asyncio.create_task(do_parts(site.pool, *site.parts[0]))
+        waits = "select count(*) from pg_locks where locktype = 'advisory' and not granted and database = (select oid from pg_database where datname = current_database())"
+        while not erasing_now.done() and not await site.pool.fetchval(waits):  # noqa: ASYNC110 - no event
+            await asyncio.sleep(0.02)
+        await work.commit()
+    await erasing_now
+    assert await site.pool.fetchval("select count(*) from intake.photo") == 0
 
 
 async def test_an_answer_that_comes_late_is_forgotten_too(site):
