@@ -17,6 +17,7 @@ from services.cli.options import DEFAULT_DATA, DataOption, do
 from services.cli.paging_app import duty_app, page_app
 from services.cli.partner_app import partner_app
 from services.cli.projections_app import projections_app
+from services.cli.token_app import token_app
 from services.cli.volunteers_app import volunteers_app
 from services.kernel.errors import ZoeklichtError
 
@@ -31,9 +32,8 @@ app = typer.Typer(
 )
 topics_app = typer.Typer(help="The topics in Kafka.", no_args_is_help=True)
 report_app = typer.Typer(help="Figures from the read models.", no_args_is_help=True)
-tokens_app = typer.Typer(help="Who may call.", no_args_is_help=True)
 app.add_typer(topics_app, name="topics")
-app.add_typer(tokens_app, name="token")
+app.add_typer(token_app, name="token")
 app.add_typer(partner_app, name="partner")
 app.add_typer(volunteers_app, name="volunteers")
 app.add_typer(page_app, name="page")
@@ -154,22 +154,6 @@ def alive() -> None:
     from services.cli import upkeep
 
     do(upkeep.alive)
-
-
-@tokens_app.command("create")
-def token_create(
-    principal: Annotated[str, typer.Argument(help="Who gets it: one name per person.")],
-    role: Annotated[
-        Literal["operator", "coordinator", "admin", "viewer"],
-        typer.Option(help="What the person is here for."),
-    ],
-    days: Annotated[int, typer.Option(min=1, max=3650, help="How long it is valid.")] = 90,
-    data: DataOption = DEFAULT_DATA,
-) -> None:
-    """Make a bearer token and print it: it can be read only now."""
-    from services.cli import upkeep
-
-    do(lambda: upkeep.token_create(data, principal, role, days))
 
 
 @topics_app.command("create")

@@ -1,6 +1,5 @@
 """Commands that bring an installation into shape: schemas and topics."""
 
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -16,7 +15,6 @@ from services.criteria.store import quarantined
 from services.kernel.clock import SystemClock
 from services.kernel.kafka import create_topics
 from services.kernel.postgres import create_pool, queries
-from services.kernel.principals import Role, issue_token
 from services.kernel.service import alive_here
 from services.kernel.settings import load_settings
 
@@ -57,17 +55,6 @@ async def alive() -> int:
         return 0 if await alive_here(pool) else 1
     finally:
         await pool.close()
-
-
-async def token_create(data: Path, principal: str, role: str, days: int) -> None:
-    """Makes a token that is valid for so many days and prints it."""
-    async with system(Place(data), with_kafka=False) as found:
-        pool = await create_pool(found.settings.database_url.get_secret_value(), size=1)
-        try:
-            until = datetime.now(UTC) + timedelta(days=days)
-            console.print(await issue_token(pool, principal, Role(role), expires_at=until))
-        finally:
-            await pool.close()
 
 
 async def criteria_quarantine(data: Path) -> int:

@@ -2,11 +2,13 @@
 
 import hashlib
 import secrets
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
-from services.kernel.postgres import Connection
+from services.kernel.postgres import Connection, Pool
 
 
 class Role(StrEnum):
@@ -69,9 +71,22 @@ async def adopt_token(connection: Connection, token: str, principal: str, role: 
     )
 
 
-async def revoke_tokens(connection: Connection, principal: str) -> None:
-    """No token of this principal is valid any more."""
-    await connection.execute(
-        "update kernel.token set revoked_at = clock_timestamp() where principal = $1 and revoked_at is null",
+async def revoke_tokens(connection: Connection, principal: str) -> int:
+    """No token of this principal is valid any more; returns how many were until now."""
+    gone = await connection.fetch(
+        "update kernel.token set revoked_at = clock_timestamp() where principal = $1 and revoked_at is null"
+        " returning expires_at is null or expires_at > clock_timestamp() as valid",
         principal,
     )
+    return sum(row["valid"] for row in gone)
+
+
+async def valid_tokens(source: Pool | Connection) -> Sequence[Mapping[str, Any]]:
+    """`principal`, `role`, how many `tokens` are valid and `until` when the last is; None for without end."""
+    rows: Sequence[Mapping[str, Any]] = await source.fetch(
+        "select principal, role, count(*) as tokens,"
+        " case when bool_and(expires_at is not null) then max(expires_at) end as until from kernel.token"
+        " where revoked_at is null and (expires_at is null or expires_at > clock_timestamp())"
+        " group by principal, role order by role, principal"
+    )
+    return rows
