@@ -37,7 +37,7 @@ async def test_new_partner_is_unverified_with_secret_token_and_a_ping_that_is_du
     assert partner["state"] == "unverified"
     row = await pool.fetchrow("select * from dispatch.recipient")
     assert partner["secret"] not in str(dict(row))
-    assert open_secrets(row, settings.master_key_bytes).secrets == [parse_secret(partner["secret"])]
+    assert open_secrets(row, settings.master_key_bytes).secrets == (parse_secret(partner["secret"]),)
     assert await pool.fetchval("select due_at <= clock_timestamp() from dispatch.ping") is True
     shown = await call("GET", f"/v1/partners/{partner['partner_id']}", role=Role.OPERATOR)
     assert (shown.json["name"], shown.json["ping"]["attempts"]) == ("Screens Ltd", 0)
@@ -94,7 +94,7 @@ async def test_rotation_keeps_two_secrets_alive(call, pool, settings):
     answer = await call("POST", f"/v1/partners/{partner['partner_id']}/secret:rotate")
     row = await pool.fetchrow("select * from dispatch.recipient")
     wanted = [parse_secret(answer.json["secret"]), parse_secret(partner["secret"])]
-    assert open_secrets(row, settings.master_key_bytes).secrets == wanted
+    assert open_secrets(row, settings.master_key_bytes).secrets == tuple(wanted)
     left = await pool.fetchval("select previous_until - clock_timestamp() from dispatch.recipient")
     assert 23.9 < left.total_seconds() / 3600 <= 24
 
