@@ -12,6 +12,7 @@ from schemas.events import CASE_EVENTS, TOPICS
 from services.criteria.handlers import CONSUMER
 from services.eventlog import relay
 from services.kernel.kafka import consumer, end_offsets
+from services.kernel.kafka_access import start
 from services.kernel.postgres import Pool
 from services.kernel.service import services_ready
 from services.kernel.settings import Settings
@@ -41,8 +42,8 @@ class Behind:
 async def topics_reader(settings: Settings) -> AsyncIterator[AIOKafkaConsumer]:
     """A consumer that reads nothing: it knows where the topics end."""
     client = consumer(settings)
-    await client.start()
     try:
+        await start(client, settings)
         yield client
     finally:
         await client.stop()

@@ -3,6 +3,7 @@
 from schemas.events import TOPICS
 from services.eventlog.producer import producer
 from services.eventlog.relay import Relay
+from services.kernel.kafka_access import start
 from services.kernel.postgres import connect
 from services.kernel.service import Runtime, run_service
 from services.kernel.topic_identity import topic_identity
@@ -24,7 +25,7 @@ async def _main(runtime: Runtime) -> None:
             if runtime.stop.is_set():
                 return
         with runtime.works.doing("the beginning"):
-            await sender.start()
+            await start(sender, settings)
             await relay.begin(await topic_identity(settings, TOPICS))
         runtime.ready = True
         await relay.run(runtime.stop, runtime.works.doing)

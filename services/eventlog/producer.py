@@ -2,7 +2,8 @@
 
 from aiokafka import AIOKafkaProducer
 
-from services.kernel.kafka import MAX_MESSAGE_BYTES, client_settings
+from services.kernel.kafka import MAX_MESSAGE_BYTES
+from services.kernel.kafka_access import client_settings
 from services.kernel.settings import Settings
 
 

@@ -1,33 +1,18 @@
 """Kafka: the client settings that lose nothing (aiokafka's own defaults do), topics, headers."""
 
-import ssl
 from collections.abc import Sequence
-from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import NewTopic
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
+from services.kernel.kafka_access import admin, client_settings
 from services.kernel.settings import Settings
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 RETENTION_MS = 14 * 24 * 3600 * 1000
 
 Headers = Sequence[tuple[str, bytes]]
-
-
-def client_settings(settings: Settings) -> dict[str, Any]:
-    """What every aiokafka client of this installation needs to connect."""
-    secure = settings.kafka_security_protocol in {"SSL", "SASL_SSL"}
-    password = settings.kafka_sasl_password
-    return {
-        "bootstrap_servers": settings.kafka_bootstrap_servers,
-        "security_protocol": settings.kafka_security_protocol,
-        "ssl_context": ssl.create_default_context(cafile=settings.kafka_ssl_cafile) if secure else None,
-        "sasl_mechanism": settings.kafka_sasl_mechanism or "PLAIN",
-        "sasl_plain_username": settings.kafka_sasl_username,
-        "sasl_plain_password": password.get_secret_value() if password else None,
-    }
 
 
 def consumer(settings: Settings, *, group: str | None = None) -> AIOKafkaConsumer:
@@ -48,19 +33,15 @@ def consumer(settings: Settings, *, group: str | None = None) -> AIOKafkaConsume
 
 async def create_topics(settings: Settings, names: Sequence[str]) -> list[str]:
     """Creates the topics that are missing, as the settings say; returns those it created."""
-    admin = AIOKafkaAdminClient(**client_settings(settings))
-    await admin.start()
-    try:
-        present = set(await admin.list_topics())
+    async with admin(settings) as client:
+        present = set(await client.list_topics())
         missing = [name for name in map(settings.topic, names) if name not in present]
         if missing:
-            answer = await admin.create_topics([_new_topic(settings, name) for name in missing])
+            answer = await client.create_topics([_new_topic(settings, name) for name in missing])
             for topic, code, *_ in answer.topic_errors:
                 if code and for_code(code) is not TopicAlreadyExistsError:
                     raise for_code(code)(f"topic {topic} could not be created")
         return missing
-    finally:
-        await admin.close()
 
 
 def _new_topic(settings: Settings, name: str) -> NewTopic:

@@ -56,3 +56,9 @@ def _safe_exception(_logger: Any, _method: str, event: dict[str, Any]) -> dict[s
             trace = trace.tb_next
         event["at"] = places[-6:]
     return event
+
+
+def told(error: BaseException) -> dict[str, str]:
+    """What a line may say of an error that is got over: its class, and its text when it is our own."""
+    text = {"error_text": str(error)} if isinstance(error, ZoeklichtError) else {}
+    return {"error_class": type(error).__name__, **text}

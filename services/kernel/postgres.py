@@ -4,12 +4,18 @@ import asyncio
 import random
 import re
 import socket
-from collections.abc import Awaitable, Callable
+import ssl
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib import resources
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import asyncpg
+
+from services.kernel.errors import ZoeklichtError
+from services.kernel.tls import why_not_believed
 
 T = TypeVar("T")
 
@@ -38,36 +44,72 @@ _SERVER_SETTINGS = {
 }
 
 
+class DatabaseRefusedError(ZoeklichtError, ConnectionError):
+    """PostgreSQL is there and we cannot talk with it; the message names the setting that is probably wrong."""
+
+
 async def create_pool(url: str, *, size: int = 5, keep: int = 1, application: str = "zoeklicht") -> Pool:
     """A pool of at most `size` connections to the database at `url`, of which `keep` stay while nobody asks.
 
     What belongs to a session (a session lock, SET without LOCAL, LISTEN) has no place in it: whoever needs that keeps a
-    connection for good.
+    connection for good. Raises DatabaseRefusedError where a setting is wrong, and what `AWAY` lists.
     """
-    return await asyncpg.create_pool(
-        url,
-        min_size=keep,
-        max_size=size,
-        timeout=_CONNECT_WITHIN_S,
-        command_timeout=_COMMAND_WITHIN_S,
-        # A burst's connections go when it is over: every backend costs memory on one machine.
-        max_inactive_connection_lifetime=IDLE_CONNECTION_S,
-        reset=_nothing_to_reset,
-        server_settings={**_SERVER_SETTINGS, "application_name": application},
-        init=_notice_silence,
-    )
+    with _refusals_explained(url):
+        return await asyncpg.create_pool(
+            url,
+            min_size=keep,
+            max_size=size,
+            timeout=_CONNECT_WITHIN_S,
+            command_timeout=_COMMAND_WITHIN_S,
+            # A burst's connections go when it is over: every backend costs memory on one machine.
+            max_inactive_connection_lifetime=IDLE_CONNECTION_S,
+            reset=_nothing_to_reset,
+            server_settings={**_SERVER_SETTINGS, "application_name": application},
+            init=_notice_silence,
+        )
 
 
 async def connect(url: str, *, application: str) -> Connection:
-    """A connection of its own, for what belongs to one session: LISTEN, a lock for the life of a process."""
-    connection = await asyncpg.connect(
-        url,
-        timeout=_CONNECT_WITHIN_S,
-        command_timeout=_COMMAND_WITHIN_S,
-        server_settings={**_SERVER_SETTINGS, "application_name": application},
-    )
+    """A connection of its own, for what belongs to one session: LISTEN, a lock for the life of a process.
+
+    Raises what `create_pool` raises.
+    """
+    with _refusals_explained(url):
+        connection = await asyncpg.connect(
+            url,
+            timeout=_CONNECT_WITHIN_S,
+            command_timeout=_COMMAND_WITHIN_S,
+            server_settings={**_SERVER_SETTINGS, "application_name": application},
+        )
     await _notice_silence(connection)
     return connection
+
+
+@contextmanager
+def _refusals_explained(url: str) -> Iterator[None]:
+    """Raises DatabaseRefusedError, with the setting to change, where a server is there and will not have us."""
+    parts = urlsplit(url)
+    server = f"PostgreSQL at {parts.hostname}:{parts.port or 5432}"
+    setting = "ZOEKLICHT_VAULT_DATABASE_URL or DATABASE_URL" if parts.path == "/vault" else "DATABASE_URL"
+    try:
+        yield
+    except ssl.SSLCertVerificationError as error:
+        why = why_not_believed(error, server=server, address=setting, authority=f"sslrootcert in {setting}")
+        raise DatabaseRefusedError(why) from error
+    except (ssl.SSLError, FileNotFoundError, asyncpg.ClientConfigurationError) as error:
+        raise DatabaseRefusedError(
+            f"{setting} cannot be used with {server}: check sslmode and the files that sslrootcert, sslcert and sslkey name"
+        ) from error
+    except asyncpg.InvalidPasswordError as error:
+        raise DatabaseRefusedError(f"{server} refuses the user or the password in {setting}") from error
+    except asyncpg.InvalidAuthorizationSpecificationError as error:
+        raise DatabaseRefusedError(
+            f"{server} does not let us in: check the user, the database and sslmode in {setting}"
+        ) from error
+    except ConnectionError as error:
+        if "SSL upgrade" not in str(error):  # asyncpg has no class for it
+            raise
+        raise DatabaseRefusedError(f"{server} speaks no TLS: check sslmode in {setting}") from error
 
 
 async def _notice_silence(connection: Connection) -> None:

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import ssl
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -20,6 +21,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from services.kernel.errors import ZoeklichtError
+from services.kernel.tls import client_context
 
 MASTER_KEY_BYTES = 32
 
@@ -60,9 +62,22 @@ class Settings(BaseSettings):
     kafka_sasl_password: SecretStr | None = Field(
         default=None, validation_alias=AliasChoices("KAFKA_SASL_PASSWORD", "kafka_sasl_password")
     )
-    kafka_ssl_cafile: Path | None = Field(
+    kafka_ssl_cafile: FilePath | None = Field(
         default=None, validation_alias=AliasChoices("KAFKA_SSL_CAFILE", "kafka_ssl_cafile")
     )
+    """The authority in PEM that vouches for the brokers; by default those that the system trusts."""
+    kafka_ssl_certfile: FilePath | None = Field(
+        default=None, validation_alias=AliasChoices("KAFKA_SSL_CERTFILE", "kafka_ssl_certfile")
+    )
+    """Our own certificate in PEM, for brokers that ask for one."""
+    kafka_ssl_keyfile: FilePath | None = Field(
+        default=None, validation_alias=AliasChoices("KAFKA_SSL_KEYFILE", "kafka_ssl_keyfile")
+    )
+    """The key of that certificate; by default in the same file."""
+    kafka_ssl_password: SecretStr | None = Field(
+        default=None, validation_alias=AliasChoices("KAFKA_SSL_PASSWORD", "kafka_ssl_password")
+    )
+    """What that key is encrypted with."""
     topic_prefix: Annotated[str, Field(pattern=r"^[a-z0-9.-]*$", max_length=40)] = ""
     """Before every topic and consumer group, so that installations can share a cluster."""
     topic_partitions: Annotated[int, Field(ge=1, le=1000)] = 12
@@ -208,6 +223,32 @@ class Settings(BaseSettings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _whole_kafka_access(self) -> Self:
+        protocol = self.kafka_security_protocol
+        tls = self._set("kafka_ssl_cafile", "kafka_ssl_certfile", "kafka_ssl_keyfile", "kafka_ssl_password")
+        sasl = self._set("kafka_sasl_mechanism", "kafka_sasl_username", "kafka_sasl_password")
+        # Whoever set these wants them to count: a protocol that was forgotten must not mean plain text.
+        if tls and not protocol.endswith("SSL"):
+            raise ValueError(f"{tls[0]} needs KAFKA_SECURITY_PROTOCOL to be SSL or SASL_SSL")
+        if sasl and not protocol.startswith("SASL"):
+            raise ValueError(f"{sasl[0]} needs KAFKA_SECURITY_PROTOCOL to be SASL_SSL or SASL_PLAINTEXT")
+        if protocol.startswith("SASL") and not {"KAFKA_SASL_USERNAME", "KAFKA_SASL_PASSWORD"} <= {*sasl}:
+            raise ValueError(
+                "KAFKA_SECURITY_PROTOCOL with SASL needs KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD"
+            )
+        if protocol == "SASL_PLAINTEXT" and self.kafka_sasl_mechanism in {None, "PLAIN"}:
+            raise ValueError(
+                "KAFKA_SASL_MECHANISM must be SCRAM-SHA-512 or SCRAM-SHA-256 without TLS: PLAIN sends the password itself"
+            )
+        if "KAFKA_SSL_CERTFILE" not in tls and {"KAFKA_SSL_KEYFILE", "KAFKA_SSL_PASSWORD"} & {*tls}:
+            raise ValueError("KAFKA_SSL_CERTFILE must name the certificate of KAFKA_SSL_KEYFILE")
+        self.kafka_tls_context()
+        return self
+
+    def _set(self, *names: str) -> list[str]:
+        return [name.upper() for name in names if getattr(self, name) is not None]
+
     @field_validator("emergency_recipients", mode="before")
     @classmethod
     def _public_keys(cls, value: object, info: object) -> object:
@@ -286,6 +327,18 @@ class Settings(BaseSettings):
         parts = urlsplit(self.database_url.get_secret_value())
         return urlunsplit(parts._replace(path="/vault"))
 
+    def kafka_tls_context(self) -> ssl.SSLContext | None:
+        """How clients of Kafka speak TLS, read anew from the files; None without TLS. Raises ValueError."""
+        if not self.kafka_security_protocol.endswith("SSL"):
+            return None
+        password = self.kafka_ssl_password
+        return client_context(
+            ca_file=self.kafka_ssl_cafile,
+            certificate=self.kafka_ssl_certfile,
+            key=self.kafka_ssl_keyfile,
+            password=password.get_secret_value() if password else None,
+        )
+
     @cached_property
     def partner_ca(self) -> str | None:
         """The authorities in `partner_ca_file`, in PEM. Raises OSError when it cannot be read."""
@@ -319,10 +372,12 @@ def load_settings(**overrides: object) -> Settings:
 
 def _explain(item: dict[str, object]) -> str:
     location = item["loc"]
+    if not location:  # about several settings, which it names itself
+        return str(item["msg"]).removeprefix("Value error, ")
     name = str(location[0]) if isinstance(location, tuple) and location else "setting"
     field = Settings.model_fields.get(name)
-    if field is not None and field.validation_alias is None:
-        name = f"ZOEKLICHT_{name.upper()}"
+    if field is not None:
+        name = name.upper() if field.validation_alias else f"ZOEKLICHT_{name.upper()}"
     if item["type"] == "missing":
         return f"{name} is not set; set it in the environment"
     return f"{name} is wrong: {item['msg']}"

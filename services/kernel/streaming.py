@@ -21,6 +21,8 @@ from mode.supervisors import CrashingSupervisor
 
 from services.kernel.errors import ZoeklichtError
 from services.kernel.kafka import MAX_MESSAGE_BYTES
+from services.kernel.kafka_access import client_settings, knock
+from services.kernel.logging import told
 from services.kernel.messages import Message
 from services.kernel.service import Runtime
 from services.kernel.settings import Settings
@@ -30,7 +32,6 @@ MAX_BATCH = 200
 _START_WITHIN_S = 60.0
 _STOP_WITHIN_S = 10.0
 _AGAIN_S = 1.0
-_KNOCK_S = 5.0
 _LOOK_S = 0.2
 
 log = structlog.get_logger()
@@ -49,21 +50,15 @@ def _broker(settings: Settings) -> list[str]:
 
 
 def _credentials(settings: Settings) -> Any:
-    secure = settings.kafka_security_protocol in {"SSL", "SASL_SSL"}
-    context = None
-    if secure:
-        import ssl  # noqa: PLC0415 - only for secured clusters
-
-        context = ssl.create_default_context(cafile=settings.kafka_ssl_cafile)
-    password = settings.kafka_sasl_password
-    if settings.kafka_security_protocol.startswith("SASL"):
+    access = client_settings(settings)
+    if access["security_protocol"].startswith("SASL"):
         return faust.SASLCredentials(
-            username=settings.kafka_sasl_username,
-            password=password.get_secret_value() if password else None,
-            ssl_context=context,
-            mechanism=settings.kafka_sasl_mechanism or "PLAIN",
+            username=access["sasl_plain_username"],
+            password=access["sasl_plain_password"],
+            ssl_context=access["ssl_context"],
+            mechanism=access["sasl_mechanism"],
         )
-    return faust.SSLCredentials(context) if context else None
+    return faust.SSLCredentials(access["ssl_context"]) if access["ssl_context"] else None
 
 
 def safe_app(settings: Settings, group: str) -> faust.App:
@@ -180,24 +175,14 @@ async def follow(runtime: Runtime, group: str, topic: str, apply: Apply) -> None
     """Follows a topic until the service is to stop. Kafka's absence must not stop the loops beside it."""
     while not runtime.stop.is_set():
         try:
-            await _knock(runtime.settings)
+            # A stream processor that cannot start leaves threads behind.
+            await knock(runtime.settings)
             app = stream_app(runtime.settings, group, topic, apply, runtime.works.doing)
             await run_stream(app, runtime)
         except (StreamingError, KafkaError, OSError) as error:
             runtime.ready = False
-            log.warning("kafka is away; trying again", error_class=type(error).__name__)
+            log.warning("kafka is away; trying again", **told(error))
             await runtime.pause(_AGAIN_S)
-
-
-async def _knock(settings: Settings) -> None:
-    """Raises OSError unless a broker listens: a stream processor that cannot start leaves threads behind."""
-    for server in settings.kafka_bootstrap_servers.split(","):
-        host, _, port = server.rpartition(":")
-        with suppress(OSError):
-            _, writer = await asyncio.wait_for(asyncio.open_connection(host, int(port)), _KNOCK_S)
-            writer.close()
-            return
-    raise ConnectionRefusedError("no Kafka broker listens; see KAFKA_BOOTSTRAP_SERVERS")
 
 
 async def _watch_assignment(app: faust.App, runtime: Runtime) -> None:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from io import BytesIO
 from uuid import UUID
 
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import for_code
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import (
@@ -23,7 +22,7 @@ from aiokafka.protocol.types import (
     TaggedFields,
 )
 
-from services.kernel.kafka import client_settings
+from services.kernel.kafka_access import admin
 from services.kernel.settings import Settings
 
 _METADATA = 3
@@ -125,12 +124,8 @@ async def topic_identity(settings: Settings, names: Sequence[str]) -> TopicIdent
 
     Raises UnknownTopicOrPartitionError when one is missing: run `zoeklicht topics create`.
     """
-    admin = AIOKafkaAdminClient(**client_settings(settings))
-    await admin.start()
-    try:
-        answer = await admin._send_request(_TopicIds([settings.topic(n) for n in names]))  # noqa: SLF001 - pinned version
-    finally:
-        await admin.close()
+    async with admin(settings) as client:
+        answer = await client._send_request(_TopicIds([settings.topic(n) for n in names]))  # noqa: SLF001 - pinned version
     found = {}
     for code, name, topic_id, *_ in answer.topics:
         if code:

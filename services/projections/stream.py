@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 
-from services.kernel.kafka import client_settings, consumer
+from services.kernel.kafka import consumer
+from services.kernel.kafka_access import admin, start
 from services.kernel.postgres import Connection, create_pool, queries
 from services.kernel.settings import Settings
 from services.kernel.topic_identity import TopicIdentity, topic_identity
@@ -55,12 +55,8 @@ class Watch:
 
 async def partitions_of(settings: Settings, topics: Iterable[str]) -> list[Partition]:
     """Every partition of these topics, by full topic name."""
-    admin = AIOKafkaAdminClient(**client_settings(settings))
-    await admin.start()
-    try:
-        found = await admin.describe_topics([settings.topic(topic) for topic in topics])
-    finally:
-        await admin.close()
+    async with admin(settings) as client:
+        found = await client.describe_topics([settings.topic(topic) for topic in topics])
     return sorted((topic["topic"], p["partition"]) for topic in found for p in topic["partitions"])
 
 
@@ -80,7 +76,7 @@ class Follower:
     async def run(self, stop: asyncio.Event, watch: Watch) -> None:
         """Follows until asked to stop. Raises what `Engine.apply` raises, and Kafka's and PostgreSQL's errors."""
         await store.unstop(self._connection, self._version.name, self._version.number)
-        await self._consumer.start()
+        await start(self._consumer, self._settings)
         try:
             await self._build(stop, watch)
             if stop.is_set():

@@ -10,6 +10,8 @@ from aiokafka.errors import KafkaError
 
 from schemas.events import TOPICS
 from services.kernel.kafka import consumer, end_offsets
+from services.kernel.kafka_access import start
+from services.kernel.logging import told
 from services.kernel.postgres import AWAY, Pool
 from services.kernel.service import services_ready
 from services.kernel.settings import Settings
@@ -60,10 +62,10 @@ class Watch:
         while True:
             client = consumer(self.settings)
             try:
-                await client.start()
+                await start(client, self.settings)
                 await self._look_at(client, topics)
             except (KafkaError, OSError, TimeoutError) as error:
-                log.warning("kafka is away", error_class=type(error).__name__)
+                log.warning("kafka is away", **told(error))
             finally:
                 await client.stop()
             await asyncio.sleep(LOOK_S)

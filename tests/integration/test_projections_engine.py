@@ -22,7 +22,8 @@ from projections_ground import (
 from schemas import events as e
 from services.eventlog import wire
 from services.eventlog.store import case_stream
-from services.kernel.kafka import client_settings, create_topics
+from services.kernel.kafka import create_topics
+from services.kernel.kafka_access import client_settings
 from services.kernel.paging import open_pages
 from services.kernel.service import Runtime
 from services.kernel.topic_identity import TopicIdentity
