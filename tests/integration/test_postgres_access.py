@@ -103,9 +103,9 @@ async def test_whoever_does_not_get_in_is_told_which_setting(ground, wrong):
     """One line that names the setting and no secret, for a pool and for a connection of its own."""
     make, hint = WRONG[wrong]
     url = make(ground)
-    for way in (create_pool(url, size=1), connect(url, application="test")):
+    for way in (create_pool, connect):
         with pytest.raises(DatabaseRefusedError) as caught:
-            await way
+            await way(url, application="test")
         said = str(caught.value)
         assert hint in said
         assert "\n" not in said
