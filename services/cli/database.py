@@ -1,6 +1,7 @@
 """The database of an installation: its schemas, in the order in which they build on each other."""
 
-from services.kernel.migrations import migrate
+from services.kernel.backup.unfinished import check_finished
+from services.kernel.migrations import Migration, migrate, migrations_of
 from services.kernel.postgres import create_pool
 from services.kernel.settings import Settings
 from services.projections.versions import install
@@ -17,8 +18,16 @@ PACKAGES = (
 VAULT_PACKAGES = ("services.kernel.vault",)
 
 
-async def migrate_all(settings: Settings) -> list[str]:
-    """Brings both databases to this version; returns what it applied."""
+def steps_of(packages: tuple[str, ...] = PACKAGES) -> list[Migration]:
+    """Every migration that this version knows, in their order."""
+    return [one for package in packages for one in migrations_of(package)]
+
+
+async def migrate_all(settings: Settings, *, restoring: bool = False) -> list[str]:
+    """Brings both databases to this version; returns what it applied.
+
+    Raises BackupError for a database that a restore has not finished, unless it is that restore which asks.
+    """
     applied = []
     for url, packages in (
         (settings.database_url.get_secret_value(), PACKAGES),
@@ -26,6 +35,8 @@ async def migrate_all(settings: Settings) -> list[str]:
     ):
         pool = await create_pool(url, size=1, application="zoeklicht-migrate")
         try:
+            if not restoring:
+                await check_finished(pool)
             applied += await migrate(pool, packages)
             if packages is PACKAGES:
                 applied += [f"read model {name}" for name in await install(pool)]

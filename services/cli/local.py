@@ -11,7 +11,7 @@ import asyncpg
 
 from schemas.events import TOPICS
 from services.cli.database import migrate_all
-from services.cli.place import InUseError, Place, Running
+from services.cli.place import InUseError, Place, PlaceError, Running
 from services.cli.processes import programs
 from services.cli.servers import Addresses, Servers
 from services.cli.terminal import err, fetching
@@ -114,6 +114,33 @@ async def _running_or_none(place: Place) -> Running | None:
                 raise
         with _status("waiting for another command on this folder …"):
             await asyncio.sleep(_LOOK_S)
+
+
+@asynccontextmanager
+async def bare(place: Place) -> AsyncIterator[System]:
+    """The database of an installation that nobody uses, as it is: nothing is migrated, no key and no topic is made.
+
+    Raises InUseError while the system runs there, PlaceError without a master key, EmbeddedError.
+    """
+    named = given()
+    if "ZOEKLICHT_MASTER_KEY" not in os.environ and not place.key_file.exists():
+        raise PlaceError(
+            f"a backup does not hold the master key: put it back as {place.key_file}, or set ZOEKLICHT_MASTER_KEY"
+        )
+    if named.database_url:
+        yield System(settings_for(place, named, make_key=False), place, owned=False)
+        return
+    with place.owned():
+        servers = Servers(
+            place,
+            database_url=None,
+            kafka_bootstrap_servers=named.kafka_bootstrap_servers,
+            with_kafka=False,
+        )
+        async with servers:
+            addresses = servers.addresses
+            with place.announced(Running("command", os.getpid(), addresses.database_url, None)):
+                yield System(settings_for(place, addresses, make_key=False), place, owned=True)
 
 
 @asynccontextmanager

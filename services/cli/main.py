@@ -10,6 +10,7 @@ import typer
 
 from schemas.vocabulary import Language
 from services.cli.audit_app import audit_app
+from services.cli.backup_app import backup_app
 from services.cli.criteria_app import criteria_app
 from services.cli.emergency_app import emergency_app
 from services.cli.erase_app import erase_app
@@ -41,6 +42,7 @@ app.add_typer(duty_app, name="duty")
 app.add_typer(audit_app, name="audit")
 app.add_typer(emergency_app)
 app.add_typer(erase_app)
+app.add_typer(backup_app)
 app.add_typer(report_app, name="report")
 app.add_typer(projections_app, name="projections")
 app.add_typer(criteria_app, name="criteria", rich_help_panel="Services, one process each")

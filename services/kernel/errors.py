@@ -7,6 +7,7 @@ class ZoeklichtError(Exception):
     ZoeklichtError
     ├── SettingsError     (kernel.settings)
     ├── EmbeddedError     (kernel.embedded)
+    ├── BackupError       (kernel.backup)
     ├── VaultError        (kernel.vault)
     ├── MigrationError    (kernel.migrations)
     ├── Problem           (kernel.problems)   becomes an HTTP problem document

@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 import structlog
 
+from services.kernel.backup.unfinished import check_finished
 from services.kernel.errors import ZoeklichtError
 from services.kernel.logging import configure_logging
 from services.kernel.postgres import Pool, connect, create_pool
@@ -75,6 +76,7 @@ async def _run(name: str, settings: Settings, main: Main, end: Deadline) -> int:
     pool = await create_pool(
         settings.database_url.get_secret_value(), size=settings.pool_size, application=f"zoeklicht-{name}"
     )
+    await check_finished(pool)
     runtime = Runtime(name, settings, pool)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

