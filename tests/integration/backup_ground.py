@@ -6,17 +6,25 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
+from uuid import UUID
 
 import asyncpg
+from dispatch_ground import add_recipient
+from erasure_ground import TABLES
+from intake_ground import NOA
 from pydantic import SecretStr
 
+from schemas.commands import CallOut
 from services.cli import backup as backups
 from services.cli import restore as restores
 from services.intake.handlers.steps import IntakeDeps
 from services.intake.policy import load_policy
-from services.kernel.postgres import create_pool
+from services.kernel.postgres import create_pool, in_transaction
+from services.kernel.principals import Principal, Role
 from services.kernel.settings import Settings
 from services.kernel.vault import Vault
+from services.volunteers import callouts
+from services.volunteers.desk import Ask
 
 KAFKA_IS_AWAY = "127.0.0.1:1"
 _numbers = itertools.count(1)
@@ -88,3 +96,53 @@ async def opened(settings: Settings) -> AsyncIterator[IntakeDeps]:
     finally:
         await keys.close()
         await pool.close()
+
+
+CHANGED = {
+    "eventlog.epoch", "kernel.audit", "kernel.audit_head", "kernel.heartbeat", "kernel.session",
+    "kernel.consumer_progress",
+}  # fmt: skip
+"""What a restore itself changes."""
+
+
+async def rows_of(pool, table):
+    return [row["t"] for row in await pool.fetch(f"select t::text from {table} t order by 1")]
+
+
+async def everything(pool):
+    names = sorted(row["name"] for row in await pool.fetch(TABLES))
+    return {name: await rows_of(pool, name) for name in names if name not in CHANGED}
+
+
+async def close(site, case):
+    got = await site.api.fact(case, "closed", outcomes=[{"child": 0, "outcome": "found_safe"}])
+    assert got.status == 201, got.body
+
+
+async def erased(site, case):
+    await site.approved(case_id=case)
+    await site.carried_out()
+    return await site.child_of(case)
+
+
+async def named(deps, *children):
+    """Which of these children anybody can name."""
+    return sorted(await deps.vault.find([f"child:{one}" for one in children]))
+
+
+async def shown(site):
+    """A case that is lit at a display which never heard of it yet, one that is asked for, and people called out."""
+    await add_recipient(site.pool)
+    case, quiet = await site.api.opened(), await site.api.opened(children=[NOA])
+    lit = await site.api.released(case, "public")
+    asked = await site.api.requested(quiet)
+    await site.dispatched()
+    ask = Ask(Principal("an", Role.COORDINATOR), "c")
+    wish = CallOut(people=2, postal_code="3000")
+    await in_transaction(site.pool, lambda c: callouts.call_out(site.helpers, ask, c, UUID(case), wish))
+    return case, lit, asked
+
+
+async def pending(pool):
+    rows = await pool.fetch("select content, revision from dispatch.delivery where state = 'pending'")
+    return [(row["content"], row["revision"]) for row in rows]

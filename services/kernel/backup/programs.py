@@ -27,14 +27,19 @@ _SAID = re.compile(r"^pg_\w+: error: .*$", re.MULTILINE)
 def _call(
     folder: Path | None, name: str, url: str, options: Sequence[str]
 ) -> tuple[list[str], dict[str, str]]:
-    """The command line and the environment: a password never stands in a list of processes."""
+    """The command line and the environment: a password never stands in a list of processes. Raises BackupError."""
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
     bare = urlunsplit(parts._replace(netloc=f"{parts.username or ''}@{host}" if parts.username else host))
     env = os.environ | {"PGOPTIONS": _NO_LIMITS, "PGAPPNAME": f"zoeklicht-{name}", "LC_ALL": "C"}
     if parts.password:
         env["PGPASSWORD"] = unquote(parts.password)
-    return [str((folder or programs()) / name), f"--dbname={bare}", "--no-password", *options], env
+    program = (folder or programs()) / name
+    if not os.access(program, os.X_OK):
+        raise BackupError(
+            f"there is no {name} in {program.parent}: name its folder in ZOEKLICHT_POSTGRES_PROGRAMS"
+        )
+    return [str(program), f"--dbname={bare}", "--no-password", *options], env
 
 
 def _failed(name: str, errors: bytes) -> BackupError:
