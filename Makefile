@@ -2,6 +2,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 MINUTES ?= 60
+# Two processes, each with a PostgreSQL and a Kafka of its own: tests wait more than they work.
+TESTS := $(BIN)/python -m pytest -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-fast test-long check chaos bench bench-delivery bench-criteria bench-dashboard bench-projections bench-volunteers lock schemas annual-report clean
@@ -25,13 +27,13 @@ run: .venv/.run  ## The whole system on this machine, with a demonstration
 	@$(BIN)/zoeklicht run --demo $(ARGS)
 
 test: .venv/.dev  ## Every test, on a real PostgreSQL and a real Apache Kafka
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(TESTS) $(ARGS)
 
 test-fast: .venv/.dev  ## The unit tests alone
 	@$(BIN)/python -m pytest tests/unit $(ARGS)
 
 test-long: .venv/.dev  ## The tests that take minutes, too
-	@$(BIN)/python -m pytest -m "long or not long" $(ARGS)
+	@$(TESTS) -m "long or not long" $(ARGS)
 
 check: .venv/.dev  ## Lint, format, types, import rules, schema drift
 	@$(BIN)/ruff check .
