@@ -79,7 +79,8 @@ class Witness:
         """The revision that is on display now, as far as can be seen; None when it is dark."""
         if self.state_url is not None:
             return await self._told(alert_id)
-        newest = max(self.receipts[alert_id], key=lambda one: one.at, default=None)
+        # Clocks of receivers count milliseconds: of two revisions within one, the higher came later.
+        newest = max(self.receipts[alert_id], key=lambda one: (one.at, one.revision), default=None)
         return newest.revision if newest is not None and newest.state is ReceiptState.DISPLAYED else None
 
     async def _told(self, alert_id: UUID) -> int | None:
