@@ -1,5 +1,7 @@
 """The database of an installation: its schemas, in the order in which they build on each other."""
 
+from importlib import resources
+
 from services.kernel.backup.unfinished import check_finished
 from services.kernel.migrations import Migration, migrate, migrations_of
 from services.kernel.postgres import create_pool
@@ -43,3 +45,19 @@ async def migrate_all(settings: Settings, *, restoring: bool = False) -> list[st
         finally:
             await pool.close()
     return applied
+
+
+async def grant_roles(settings: Settings) -> None:
+    """Makes the roles of the services and what each may do, in both databases; may be done again.
+
+    Raises asyncpg.InsufficientPrivilegeError when the user of a URL may not make roles.
+    """
+    for url, file in (
+        (settings.database_url.get_secret_value(), "roles.sql"),
+        (settings.vault_url, "roles_vault.sql"),
+    ):
+        pool = await create_pool(url, size=1, application="zoeklicht-migrate")
+        try:
+            await pool.execute(resources.files("services.cli").joinpath(file).read_text(encoding="utf-8"))
+        finally:
+            await pool.close()

@@ -143,11 +143,15 @@ def migrate(
         bool,
         typer.Option("--new-epoch", help="Once, after a logical restore: transaction ids count anew."),
     ] = False,
+    roles: Annotated[
+        bool,
+        typer.Option("--roles", help="Also make the database roles of the services, with what each may do."),
+    ] = False,
 ) -> None:
     """Bring both databases to this version."""
     from services.cli import upkeep
 
-    do(lambda: upkeep.migrate(data, new_epoch=new_epoch))
+    do(lambda: upkeep.migrate(data, new_epoch=new_epoch, roles=roles))
 
 
 @app.command()

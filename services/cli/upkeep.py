@@ -6,7 +6,7 @@ from uuid import UUID
 from rich.console import Console
 
 from schemas.events import TOPICS
-from services.cli.database import migrate_all
+from services.cli.database import grant_roles, migrate_all
 from services.cli.local import system
 from services.cli.place import Place
 from services.criteria.handlers import Assessor
@@ -21,14 +21,20 @@ from services.kernel.settings import load_settings
 console = Console(highlight=False, soft_wrap=True)
 
 
-async def migrate(data: Path, *, new_epoch: bool) -> None:
-    """Brings both databases to this version; after a logical restore a new epoch begins."""
+async def migrate(data: Path, *, new_epoch: bool, roles: bool) -> None:
+    """Brings both databases to this version; after a logical restore a new epoch begins.
+
+    With `roles` those of the services are made, and what each may do.
+    """
     async with system(Place(data), with_kafka=False) as found:
         applied = await migrate_all(found.settings)
         for name in applied:
             console.print(f"applied {name}")
         if not applied:
             console.print("the databases are at this version")
+        if roles:
+            await grant_roles(found.settings)
+            console.print("the roles may do what docs/database-roles.md says")
         if new_epoch:
             pool = await create_pool(found.settings.database_url.get_secret_value(), size=1)
             try:

@@ -102,7 +102,7 @@ def _refusals_explained(url: str) -> Iterator[None]:
         ) from error
     except asyncpg.InvalidPasswordError as error:
         raise DatabaseRefusedError(f"{server} refuses the user or the password in {setting}") from error
-    except asyncpg.InvalidAuthorizationSpecificationError as error:
+    except (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InsufficientPrivilegeError) as error:
         raise DatabaseRefusedError(
             f"{server} does not let us in: check the user, the database and sslmode in {setting}"
         ) from error
