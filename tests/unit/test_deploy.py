@@ -45,6 +45,8 @@ PAGING_ONLY = {
     "ZOEKLICHT_EMERGENCY_EVERY_S",
     "ZOEKLICHT_EMERGENCY_KEPT",
 }
+OPENING_ONLY = {"ZOEKLICHT_VAULT_DATABASE_URL"}
+"""With the password of the keys: for those who open data."""
 VOLUNTEERS_ONLY = {"ZOEKLICHT_SMS_URL", "ZOEKLICHT_SMS_TOKEN", "ZOEKLICHT_SMS_SIGNING_KEY"}
 """For whoever sends text messages, and for web, which takes the reports about them."""
 
@@ -103,12 +105,26 @@ def test_every_setting_reaches_every_container_and_is_shown():
     }
     assert names - given == ELSEWHERE
     shared = COMPOSE["x-service"]["environment"]
-    assert names - ELSEWHERE - LISTENING - PAGING_ONLY - VOLUNTEERS_ONLY - WEB_ONLY <= shared.keys()
+    assert (
+        names - ELSEWHERE - LISTENING - OPENING_ONLY - PAGING_ONLY - VOLUNTEERS_ONLY - WEB_ONLY
+        <= shared.keys()
+    )
     assert all(COMPOSE["services"][name]["environment"].items() >= shared.items() for name in SERVICES)
     optional = {name for name, value in shared.items() if str(value).startswith(f"${{{name}:-")}
-    optional |= PAGING_ONLY | VOLUNTEERS_ONLY | WEB_ONLY
+    optional |= OPENING_ONLY | PAGING_ONLY | VOLUNTEERS_ONLY | WEB_ONLY
     example = (ROOT / "deploy/example.env").read_text()
     assert {name for name in optional if f"{name}=" not in example} == set()
+
+
+def test_who_opens_nothing_does_not_know_where_the_keys_are():
+    """The relay, criteria and projections work on what is sealed: neither address nor password of the keys is theirs."""
+    opening = SERVICES - {"relay", "criteria", "projections"} | {"migrate"}
+    told = {
+        name
+        for name, one in COMPOSE["services"].items()
+        if any("VAULT_PASSWORD" in word for word in map(str, (one.get("environment") or {}).values()))
+    }
+    assert told == opening | {"vault"}
 
 
 def test_locks_carry_hashes_and_no_address():
