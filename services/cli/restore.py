@@ -195,7 +195,8 @@ async def _bring_back_keys(desk: Desk, wish: Wish, manifest: Manifest | None, er
             back = await copies.bring_back(connection, rows)
         console.print(f"{back} keys came back; {len(await copies.destroyed(desk.keys))} stay destroyed")
     # Who was erased after the log was copied is known to the keys alone.
-    await forget_again(desk, await copies.destroyed(desk.keys) - logged - erased)
+    since = await copies.destroyed(desk.keys) - logged - erased
+    await desk.vault.destroy(await forget_again(desk, since))
     await _check_none_is_missing(desk, wish)
 
 

@@ -17,6 +17,7 @@ from services.intake.handlers.steps import IntakeDeps
 from services.intake.policy import load_policy
 from services.kernel.audit import note
 from services.kernel.backup.archive import content_of, manifest_of
+from services.kernel.erasure import do_parts
 from services.kernel.vault import VaultError
 
 
@@ -127,6 +128,24 @@ async def test_a_restore_brings_no_erased_child_back_in_whatever_order(site, mac
         assert left == 0
         assert (await api.case(other))["children"][0]["given_name"] == "Noa"
     assert ("erased after the backup" in capsys.readouterr().out) is not order.startswith("keys")
+
+
+async def test_an_erasure_that_was_half_done_in_the_keys_is_done_whole(site, machine, again):
+    """The log does not know of it, and of the keys those of the alert were still there."""
+    await add_recipient(site.pool)
+    case = await site.api.opened()
+    await site.api.released(case, "public")
+    await site.dispatched()
+    main = await machine.backup(site.deps.settings)
+    await site.approved(case_id=case)
+    name, work = site.parts[0]
+    await do_parts(site.pool, name, work)
+    keys = await machine.backup(site.deps.settings, "keys")
+    alert = f"alert:{await site.pool.fetchval('select alert_id from dispatch.alert')}"
+    assert list(await site.vault.find([alert])) == [alert]
+    await machine.restore(again, main, keys)
+    async with opened(again) as deps:
+        assert await deps.vault.find([alert, f"case:{case}"]) == {}
 
 
 # ── what was lit goes dark ──────────────────────────────────────────────────────────────────────────────────

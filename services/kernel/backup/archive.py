@@ -86,6 +86,7 @@ def writing(path: Path, master: bytes) -> Iterator[Writer]:
     """
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
+        part.unlink(missing_ok=True)  # left by a killed process of the same number
         file = os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
     except OSError as error:
         raise BackupError(f"cannot write {path} ({error.strerror}); choose another place") from error
