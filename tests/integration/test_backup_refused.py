@@ -19,6 +19,7 @@ from services.intake.handlers.steps import IntakeDeps
 from services.intake.policy import load_policy
 from services.kernel.backup import BackupError, DamagedBackupError, UnfitBackupError
 from services.kernel.backup.archive import content_of, file_in, manifest_of, writing
+from services.kernel.backup.unfinished import check_finished
 from services.kernel.embedded.postgres import programs
 from services.kernel.vault import VaultError
 
@@ -136,6 +137,13 @@ async def test_an_interrupted_restore_keeps_everybody_out_and_goes_on(
         patch.setattr(restores, "go_dark", killed)
         await machine.restore(again, main, keys)
     assert await refused("sender")
+    async with opened(again) as deps, deps.pool.acquire() as connection, connection.transaction():
+        # A service with a role of its own reads nothing of the mark.
+        name = f"zl_stranger_{os.getpid()}"
+        await connection.execute(f"create role {name} nologin; set local role {name}")
+        with pytest.raises(BackupError, match="has not finished"):
+            await check_finished(connection)
+        await connection.execute(f"reset role; drop role {name}")
     with pytest.raises(BackupError, match="another backup"):
         await machine.restore(again, other, keys)
     await machine.restore(again, main, keys)
