@@ -3,6 +3,7 @@
 import os
 import secrets
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -137,7 +138,9 @@ class SecuredPostgres:
     def stop(self) -> None:
         """Ends it and removes its folder."""
         if self._server is not None:
-            self._server.terminate()
+            self._server.send_signal(
+                signal.SIGINT
+            )  # the fast end: SIGTERM would wait for a client that was left behind
             self._server.wait(60)
         shutil.rmtree(self._folder)
 
