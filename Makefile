@@ -2,8 +2,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 MINUTES ?= 60
-# Two processes, each with a PostgreSQL and a Kafka of its own: tests wait more than they work.
-TESTS := $(BIN)/python -m pytest -n 2 --dist loadfile
+# WORKERS=2 runs the tests in two processes, each with a PostgreSQL and a Kafka of its own: about half the time.
+WORKERS ?= 1
+TESTS := $(BIN)/python -m pytest $(if $(filter-out 1,$(WORKERS)),-n $(WORKERS) --dist loadfile)
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-fast test-long check chaos bench bench-delivery bench-criteria bench-dashboard bench-projections bench-volunteers lock schemas annual-report clean
