@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import time
 from uuid import UUID
 
+import asyncpg
 import pytest
 from backup_ground import Machine, close, empty, everything, named, opened, pending, shown
 from dispatch_ground import Ground, add_recipient
@@ -12,9 +14,11 @@ from intake_ground import NOA, SECRETS, running
 
 from services.cli import audit
 from services.cli import backup as backups
+from services.cli import restore as restores
 from services.dispatch.emergency.pack import REVISION
 from services.intake.handlers.steps import IntakeDeps
 from services.intake.policy import load_policy
+from services.kernel import postgres
 from services.kernel.audit import note
 from services.kernel.backup.archive import content_of, manifest_of
 from services.kernel.erasure import do_parts
@@ -95,6 +99,40 @@ async def test_a_backup_shows_one_moment_and_names_nobody(site, machine, again, 
     await machine.restore(again, main, keys)
     async with opened(again) as deps:
         assert await deps.pool.fetchval("select count(*) from kernel.audit where action = 'too late'") == 0
+
+
+async def test_no_limit_of_the_server_ends_a_long_copy(site, machine, again, monkeypatch):
+    """Databases end what lasts longer than a blink: a disk that is slow while it is written or read changes nothing."""
+    for settings in (site.deps.settings, again):
+        connection = await asyncpg.connect(settings.database_url.get_secret_value())
+        for name in ("transaction_timeout", "statement_timeout", "idle_in_transaction_session_timeout"):
+            database = await connection.fetchval("select current_database()")
+            await connection.execute(f"alter database \"{database}\" set {name} = '200ms'")
+        await connection.close()
+    # What every connection of ours asks for, shortened.
+    monkeypatch.setitem(postgres._SERVER_SETTINGS, "idle_in_transaction_session_timeout", "200ms")
+    taken, given = backups.dump, restores.content_of
+
+    def slowly_taken(url, snapshot, take, folder):
+        def later(part):
+            time.sleep(0.5)
+            take(part)
+
+        taken(url, snapshot, later, folder)
+
+    def slowly_given(*what):
+        for part in given(*what):
+            for begin in range(0, len(part), 16_384):
+                time.sleep(0.05)
+                yield part[begin : begin + 16_384]
+
+    monkeypatch.setattr(backups, "dump", slowly_taken)
+    monkeypatch.setattr(restores, "content_of", slowly_given)
+    main, keys = await machine.backup(site.deps.settings), await machine.backup(site.deps.settings, "keys")
+    before = await everything(site.pool)
+    await machine.restore(again, main, keys)
+    async with opened(again) as deps:
+        assert await everything(deps.pool) == before
 
 
 # ── who was erased stays erased ─────────────────────────────────────────────────────────────────────────────

@@ -1,4 +1,7 @@
-"""pg_dump and pg_restore: they know every kind of object and every order in which those depend on each other."""
+"""pg_dump and pg_restore: they know every kind of object and every order in which those depend on each other.
+
+Both put aside the time limits of the server, of the database and of the user by themselves.
+"""
 
 import os
 import re
@@ -12,15 +15,6 @@ from services.kernel.backup.archive import AT_ONCE
 from services.kernel.backup.errors import BackupError
 from services.kernel.embedded.postgres import programs
 
-_NO_LIMITS = " ".join(
-    f"-c {name}=0"
-    for name in (
-        "statement_timeout",
-        "lock_timeout",
-        "transaction_timeout",
-        "idle_in_transaction_session_timeout",
-    )
-)
 _SAID = re.compile(r"^pg_\w+: error: .*$", re.MULTILINE)
 
 
@@ -31,7 +25,7 @@ def _call(
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
     bare = urlunsplit(parts._replace(netloc=f"{parts.username or ''}@{host}" if parts.username else host))
-    env = os.environ | {"PGOPTIONS": _NO_LIMITS, "PGAPPNAME": f"zoeklicht-{name}", "LC_ALL": "C"}
+    env = os.environ | {"PGAPPNAME": f"zoeklicht-{name}", "LC_ALL": "C"}
     if parts.password:
         env["PGPASSWORD"] = unquote(parts.password)
     program = (folder or programs()) / name
