@@ -3,7 +3,9 @@
 import asyncio
 import os
 import sys
+import tempfile
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from backup_ground import Machine, close, empty, erased, everything, named, opened, pending, shown
@@ -236,11 +238,17 @@ async def command(*words, code=0, **environment):
     return said.decode()
 
 
-async def test_on_one_machine_a_folder_a_master_key_and_two_files_are_enough(site, machine, tmp_path):
+@pytest.fixture
+def folder():
+    """Where a server may run under an account of its own: pytest closes its own folders to everybody again and again."""
+    with tempfile.TemporaryDirectory(prefix="zoeklicht-test-", ignore_cleanup_errors=True) as name:
+        yield Path(name) / "data"
+
+
+async def test_on_one_machine_a_folder_a_master_key_and_two_files_are_enough(site, machine, folder):
     """`zoeklicht restore` starts the embedded server, asks for the master key, and refuses an old Kafka."""
     case = await site.api.opened()
     main, keys = await machine.backup(site.deps.settings), await machine.backup(site.deps.settings, "keys")
-    folder = tmp_path / "data"
     words = "restore", main, "--keys", keys, "--data", folder
     assert "master.key" in await command(*words, code=1)
     (folder / "kafka").mkdir(parents=True)
