@@ -39,14 +39,16 @@ async def empty(settings: Settings) -> AsyncIterator[Settings]:
     server = urlunsplit(parts._replace(path="/postgres"))
     await _each(server, 'create database "{}" template "template0" strategy file_copy', names)
     urls = [urlunsplit(parts._replace(path=f"/{one}")) for one in names]
-    yield settings.model_copy(
-        update={
-            "database_url": SecretStr(urls[0]),
-            "vault_database_url": SecretStr(urls[1]),
-            "topic_prefix": f"{settings.topic_prefix}again-",
-        }
-    )
-    await _each(server, 'drop database if exists "{}" with (force)', names)
+    try:
+        yield settings.model_copy(
+            update={
+                "database_url": SecretStr(urls[0]),
+                "vault_database_url": SecretStr(urls[1]),
+                "topic_prefix": f"{settings.topic_prefix}again-",
+            }
+        )
+    finally:
+        await _each(server, 'drop database if exists "{}" with (force)', names)
 
 
 async def _each(server: str, statement: str, names: tuple[str, ...]) -> None:
