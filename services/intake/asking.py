@@ -3,7 +3,6 @@
 from typing import Annotated, Any
 
 import orjson
-import structlog
 from fastapi import Depends, Request
 from fastapi.responses import Response
 
@@ -12,6 +11,7 @@ from services.kernel.auth import require
 from services.kernel.http import if_match, traceparent
 from services.kernel.http_idempotency import idempotency_of
 from services.kernel.idempotency import Idempotency
+from services.kernel.logging import correlation_id
 from services.kernel.principals import EVERYONE_INSIDE, LEADS, READERS, STAFF, Principal, Role
 
 
@@ -24,10 +24,9 @@ def _ask(*roles: Role) -> Any:
         principal: Annotated[Principal, Depends(allowed)],
         idempotency: Annotated[Idempotency | None, Depends(idempotency_of)],
     ) -> Ask:
-        correlation = structlog.contextvars.get_contextvars().get("correlation_id", "")
         return Ask(
             principal,
-            str(correlation),
+            correlation_id(),
             traceparent(request),
             idempotency,
             if_match(request),

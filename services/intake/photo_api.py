@@ -5,7 +5,6 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import orjson
-import structlog
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 from starlette.datastructures import UploadFile
@@ -22,6 +21,7 @@ from services.kernel.auth import require
 from services.kernel.conditional import is_known, not_modified
 from services.kernel.http import if_match, takes_up_to, traceparent
 from services.kernel.http_idempotency import idempotency_for
+from services.kernel.logging import correlation_id
 from services.kernel.principals import READERS, STAFF, Principal
 from services.kernel.problems import BadRequestError, InvalidError, TooLargeError, UnsupportedTypeError
 
@@ -106,9 +106,8 @@ def add_routes(routes: APIRouter, deps: IntakeDeps) -> None:
     async def add_photo(request: Request, who: staff, case_id: CaseId, index: int) -> Response:
         """Add a photo of a child: one JPEG or PNG file as multipart/form-data; metadata is removed."""
         content = await _file(request)
-        correlation = structlog.contextvars.get_contextvars().get("correlation_id", "")
         idempotency = idempotency_for(request, hashlib.sha256(content).hexdigest())
-        ask = Ask(who, str(correlation), traceparent(request), idempotency, if_match(request))
+        ask = Ask(who, correlation_id(), traceparent(request), idempotency, if_match(request))
         answer = await photos.add(deps, ask, case_id, index, content)
         tag = {"ETag": f'"{answer.body["version"]}"'}
         return Response(orjson.dumps(answer.body), answer.status, tag, "application/json")

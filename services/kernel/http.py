@@ -48,6 +48,11 @@ def _large_bodies(routers: Iterable[APIRouter]) -> list[tuple[APIRoute, int]]:
     return [(r, r.endpoint.max_body_bytes) for r in routes if hasattr(r.endpoint, "max_body_bytes")]
 
 
+def json_answer(status: int, answer: Any) -> Response:
+    """An answer in JSON; ids and times become text."""
+    return Response(orjson.dumps(answer, default=str), status, media_type="application/json")
+
+
 def problem_response(problem: Problem) -> Response:
     """The problem as an answer."""
     return Response(orjson.dumps(problem.document()), problem.status, problem.headers, PROBLEM_JSON)

@@ -62,3 +62,8 @@ def told(error: BaseException) -> dict[str, str]:
     """What a line may say of an error that is got over: its class, and its text when it is our own."""
     text = {"error_text": str(error)} if isinstance(error, ZoeklichtError) else {}
     return {"error_class": type(error).__name__, **text}
+
+
+def correlation_id() -> str:
+    """The correlation id of the work at hand; empty outside of any."""
+    return str(structlog.contextvars.get_contextvars().get("correlation_id", ""))

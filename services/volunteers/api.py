@@ -1,44 +1,24 @@
 """The HTTP edge of volunteers."""
 
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
-import orjson
-import structlog
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from schemas.commands import ChangeVolunteer, NewVolunteer
 from services.kernel.audit import note
-from services.kernel.auth import require
-from services.kernel.http import takes_up_to, traceparent
-from services.kernel.http_idempotency import idempotency_of
-from services.kernel.idempotency import Answer, Idempotency, once
+from services.kernel.http import json_answer, takes_up_to
+from services.kernel.idempotency import Answer, once
 from services.kernel.postgres import Connection, in_transaction
-from services.kernel.principals import LEADS, Principal, Role
 from services.kernel.problems import InvalidError
 from services.volunteers import callout_api, roster
-from services.volunteers.desk import Ask, VolunteerDeps
+from services.volunteers.asking import Admin, Key, Lead
+from services.volunteers.desk import VolunteerDeps
 from services.volunteers.import_file import MAX_BYTES, ImportFileError
 from services.volunteers.importing import import_file
 
-Key = Annotated[Idempotency | None, Depends(idempotency_of)]
 _CSV = {"requestBody": {"required": True, "content": {"text/csv": {"schema": {"type": "string"}}}}}
-
-
-def _ask(*roles: Role) -> Any:
-    """Who asks, once a role of `roles` is proven."""
-    allowed = require(*roles)
-
-    async def ask(request: Request, principal: Annotated[Principal, Depends(allowed)]) -> Ask:
-        correlation = structlog.contextvars.get_contextvars().get("correlation_id", "")
-        return Ask(principal, str(correlation), traceparent(request))
-
-    return Depends(ask)
-
-
-Admin = Annotated[Ask, _ask(Role.ADMIN)]
-Lead = Annotated[Ask, _ask(*LEADS)]
 
 
 def router(deps: VolunteerDeps) -> APIRouter:
@@ -48,10 +28,6 @@ def router(deps: VolunteerDeps) -> APIRouter:
     _changes(routes, deps)
     callout_api.add_routes(routes, deps)
     return routes
-
-
-def _json(status: int, answer: Any) -> Response:
-    return Response(orjson.dumps(answer, default=str), status, media_type="application/json")
 
 
 def _roster(routes: APIRouter, deps: VolunteerDeps) -> None:
@@ -68,7 +44,7 @@ def _roster(routes: APIRouter, deps: VolunteerDeps) -> None:
             [f"volunteer:{v.volunteer_id}" for v in found],
         )
         items = [roster.view(one, whole=False) for one in found]
-        return _json(200, {"items": items, "next_cursor": more})
+        return json_answer(200, {"items": items, "next_cursor": more})
 
     @routes.get("/volunteers/{volunteer_id}", summary="Somebody, with the ways to them; audited")
     async def show(volunteer_id: UUID, ask: Lead) -> Response:
@@ -76,7 +52,7 @@ def _roster(routes: APIRouter, deps: VolunteerDeps) -> None:
         await note(
             deps.pool, ask.principal.name, ask.principal.role, "volunteer.read", [f"volunteer:{volunteer_id}"]
         )
-        return _json(200, roster.view(found, whole=True))
+        return json_answer(200, roster.view(found, whole=True))
 
 
 def _changes(routes: APIRouter, deps: VolunteerDeps) -> None:
@@ -86,7 +62,7 @@ def _changes(routes: APIRouter, deps: VolunteerDeps) -> None:
             made = await roster.register(deps, ask, connection, command)
             return 201, {"volunteer_id": str(made)}
 
-        return _json(*await once(deps.pool, key, work))
+        return json_answer(*await once(deps.pool, key, work))
 
     @routes.post(
         "/volunteers:import",
@@ -96,7 +72,7 @@ def _changes(routes: APIRouter, deps: VolunteerDeps) -> None:
     @takes_up_to(MAX_BYTES)
     async def import_(request: Request, ask: Admin) -> Response:
         try:
-            return _json(200, await import_file(deps, ask, await request.body()))
+            return json_answer(200, await import_file(deps, ask, await request.body()))
         except ImportFileError as error:
             raise InvalidError("csv", str(error)) from None
 
@@ -107,7 +83,7 @@ def _changes(routes: APIRouter, deps: VolunteerDeps) -> None:
         changed = await in_transaction(
             deps.pool, lambda c: roster.change(deps, ask, c, volunteer_id, command)
         )
-        return _json(200, roster.view(changed, whole=True))
+        return json_answer(200, roster.view(changed, whole=True))
 
     @routes.delete(
         "/volunteers/{volunteer_id}",

@@ -1,43 +1,29 @@
 """Call-outs over HTTP, and the reports of providers."""
 
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
-import orjson
-import structlog
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from schemas.commands import CallOut, GiveTask, PlacePoster, RecordAnswer, RemovePoster, StandDownNow
 from schemas.vocabulary import StandDown
 from services.kernel.audit import note
-from services.kernel.auth import require
-from services.kernel.http import traceparent
-from services.kernel.http_idempotency import idempotency_of
+from services.kernel.http import json_answer
 from services.kernel.idempotency import Answer, Idempotency, once
 from services.kernel.postgres import Connection
-from services.kernel.principals import LEADS, Principal
 from services.volunteers import callouts, reports, views
+from services.volunteers.asking import Key, Lead
 from services.volunteers.callouts import Done, Work
 from services.volunteers.desk import Ask, VolunteerDeps
 
-Key = Annotated[Idempotency | None, Depends(idempotency_of)]
 _SIGNED = {
     "requestBody": {
         "required": True,
         "content": {"application/json": {"schema": reports.Report.model_json_schema()}},
     }
 }
-
-
-async def _ask(request: Request, principal: Annotated[Principal, Depends(require(*LEADS))]) -> Ask:
-    """Who asks: a coordinator or an administrator."""
-    correlation = structlog.contextvars.get_contextvars().get("correlation_id", "")
-    return Ask(principal, str(correlation), traceparent(request))
-
-
-Lead = Annotated[Ask, Depends(_ask)]
 
 
 def add_routes(routes: APIRouter, deps: VolunteerDeps) -> None:
@@ -57,10 +43,6 @@ def add_routes(routes: APIRouter, deps: VolunteerDeps) -> None:
         return Response(status_code=204)
 
 
-def _json(status: int, answer: Any) -> Response:
-    return Response(orjson.dumps(answer, default=str), status, media_type="application/json")
-
-
 def _reading(routes: APIRouter, deps: VolunteerDeps) -> None:
     @routes.get("/callouts", summary="Call-outs, the newest first")
     async def listed(
@@ -68,7 +50,7 @@ def _reading(routes: APIRouter, deps: VolunteerDeps) -> None:
     ) -> Response:
         rows = await deps.pool.fetch(callouts.SQL["callouts"], cursor, limit + 1)
         more = str(rows[limit - 1]["callout_id"]) if len(rows) > limit else None
-        return _json(200, {"items": [dict(row) for row in rows[:limit]], "next_cursor": more})
+        return json_answer(200, {"items": [dict(row) for row in rows[:limit]], "next_cursor": more})
 
     @routes.get("/callouts/{callout_id}", summary="Who was asked and why, who comes, what hangs; audited")
     async def show(callout_id: UUID, ask: Lead) -> Response:
@@ -76,7 +58,7 @@ def _reading(routes: APIRouter, deps: VolunteerDeps) -> None:
         await note(
             deps.pool, ask.principal.name, ask.principal.role, "callout.read", [f"callout:{callout_id}"]
         )
-        return _json(200, shown)
+        return json_answer(200, shown)
 
 
 def _calling(routes: APIRouter, deps: VolunteerDeps) -> None:
@@ -90,7 +72,7 @@ def _calling(routes: APIRouter, deps: VolunteerDeps) -> None:
             done = await callouts.call_out(deps, ask, connection, case_id, command)
             return 201, {"callout_id": str(done.state.callout_id), "revision": done.state.revision}
 
-        return _json(*await once(deps.pool, key, work))
+        return json_answer(*await once(deps.pool, key, work))
 
     @routes.post("/callouts/{callout_id}/answers", status_code=201, summary="What somebody said by telephone")
     async def answered(callout_id: UUID, command: RecordAnswer, ask: Lead, key: Key) -> Response:
@@ -143,4 +125,4 @@ async def _done(
         ]
         return 201, {"events": events, "coming": len(done.state.coming), "over": done.state.over}
 
-    return _json(*await once(deps.pool, key, work))
+    return json_answer(*await once(deps.pool, key, work))

@@ -3,9 +3,8 @@
 from collections.abc import AsyncIterator, Iterable, Mapping
 from uuid import UUID
 
-import structlog
-
 from services.kernel.audit.chain import Entry
+from services.kernel.logging import correlation_id
 from services.kernel.postgres import Connection, Pool, queries
 
 _SQL = queries("services.kernel.audit")
@@ -16,10 +15,6 @@ def _entry(row: Mapping[str, object]) -> Entry:
     return Entry(**{**row, "subjects": tuple(row["subjects"])})  # type: ignore[arg-type]
 
 
-def _correlation() -> str:
-    return str(structlog.contextvars.get_contextvars().get("correlation_id", ""))
-
-
 async def note(
     source: Pool | Connection, principal: str, role: str, action: str, subjects: Iterable[str]
 ) -> None:
@@ -28,7 +23,7 @@ async def note(
     A subject is a kind and an id: `case:<uuid>`. Within a transaction it is the last statement: entries form one line,
     so whoever has written one keeps all others waiting until the transaction ends.
     """
-    await source.execute(_SQL["note"], principal, role, action, sorted(set(subjects)), _correlation())
+    await source.execute(_SQL["note"], principal, role, action, sorted(set(subjects)), correlation_id())
 
 
 async def note_call(
@@ -43,7 +38,7 @@ async def note_refusal(
 ) -> None:
     """Writes down that a known caller was refused: once a minute for the same call, so that none can flood the audit."""
     await source.execute(
-        _SQL["note_refusal"], principal, role, f"refused {call}", sorted(_subjects(path)), _correlation()
+        _SQL["note_refusal"], principal, role, f"refused {call}", sorted(_subjects(path)), correlation_id()
     )
 
 

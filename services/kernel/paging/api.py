@@ -2,10 +2,9 @@
 
 from dataclasses import dataclass
 from html import escape
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
-import orjson
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import HTMLResponse, Response
 
@@ -13,6 +12,7 @@ from schemas.duty import ChangePerson, NewPerson
 from schemas.vocabulary import Language
 from services.kernel.auth import require
 from services.kernel.clock import SystemClock
+from services.kernel.http import json_answer
 from services.kernel.http_idempotency import idempotency_of
 from services.kernel.idempotency import Answer, Idempotency, once
 from services.kernel.paging import acknowledge, duty, links, open_pages
@@ -57,10 +57,6 @@ def router(deps: PagingDeps) -> APIRouter:
     return routes
 
 
-def _json(status: int, answer: Any) -> Response:
-    return Response(orjson.dumps(answer, default=str), status, media_type="application/json")
-
-
 def _pages(routes: APIRouter, deps: PagingDeps) -> None:
     @routes.get(
         "/v1/pages",
@@ -70,11 +66,11 @@ def _pages(routes: APIRouter, deps: PagingDeps) -> None:
         found = await open_pages(deps.pool, cursor, limit + 1, over=over)
         shown = found[:limit]
         more = str(shown[-1].page_id) if len(found) > limit else None
-        return _json(200, {"items": shown, "next_cursor": more})
+        return json_answer(200, {"items": shown, "next_cursor": more})
 
     @routes.post("/v1/pages/{page_id}/acknowledge", summary="I look after it")
     async def done(page_id: int, caller: Staff, key: Key) -> Response:
-        return _json(*await once(deps.pool, key, lambda c: _acknowledged(c, page_id, caller.name)))
+        return json_answer(*await once(deps.pool, key, lambda c: _acknowledged(c, page_id, caller.name)))
 
 
 async def _acknowledged(connection: Connection, page_id: int, person: str) -> Answer:
@@ -89,7 +85,7 @@ def _duty(routes: APIRouter, deps: PagingDeps) -> None:
     @routes.get("/v1/duty", summary="Who is paged, in order, and when they are on duty")
     async def listed(_caller: Staff) -> Response:
         items = [one.view for one in await duty.people(deps.pool, master)]
-        return _json(200, {"items": items, "next_cursor": None})
+        return json_answer(200, {"items": items, "next_cursor": None})
 
     @routes.post("/v1/duty", status_code=201, summary="Somebody new who can be paged")
     async def add(command: NewPerson, _caller: Admin, key: Key) -> Response:
@@ -98,7 +94,7 @@ def _duty(routes: APIRouter, deps: PagingDeps) -> None:
         async def work(connection: Connection) -> Answer:
             return 201, (await duty.add(connection, master, command)).view
 
-        return _json(*await once(deps.pool, key, work))
+        return json_answer(*await once(deps.pool, key, work))
 
     @routes.patch(
         "/v1/duty/{person_id}", summary="Change somebody's name, language, channels, hours or place"
@@ -106,7 +102,7 @@ def _duty(routes: APIRouter, deps: PagingDeps) -> None:
     async def change(person_id: UUID, command: ChangePerson, _caller: Admin) -> Response:
         _checked(command.channels or [])
         person = await in_transaction(deps.pool, lambda c: duty.change(c, master, person_id, command))
-        return _json(200, person.view)
+        return json_answer(200, person.view)
 
     @routes.delete("/v1/duty/{person_id}", status_code=204, summary="Somebody who is not paged any more")
     async def remove(person_id: UUID, _caller: Admin) -> Response:
