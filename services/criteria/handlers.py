@@ -60,10 +60,13 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A message about a case, read as far as possible. `event` None without `poison`: of an unknown type."""
+    """A message, read as far as possible. `event` None without `poison`: of an unknown type.
+
+    `case_id` None without `poison`: about something else than a case.
+    """
 
     message: Message
-    case_id: UUID | None
+    case_id: UUID | None = None
     version: int | None = None
     event: Recorded | None = None
     poison: str | None = None
@@ -79,13 +82,13 @@ class _Batch:
     """By case, or by the place of a message that does not say which case it is about."""
 
 
-def read_letter(message: Message) -> Letter | None:
-    """Reads a message; None, by its headers alone, when it is not about the stream of a case."""
+def read_letter(message: Message) -> Letter:
+    """Reads a message; by its headers alone when it is not about the stream of a case. Never raises."""
     try:
         attributes = wire.attributes(message.headers)
         stream = attributes["stream"]
         if not stream.startswith(_PREFIX):
-            return None
+            return Letter(message)
         case_id = UUID(stream[len(_PREFIX) :])
         version = int(attributes["streamversion"])
     except (wire.WireError, KeyError, ValueError) as error:
@@ -117,8 +120,11 @@ class Assessor:
         self.counts = Counts()
 
     async def apply(self, messages: Sequence[Message]) -> None:
+        """Reads a batch and works on it."""
+        await self.work_on([read_letter(message) for message in messages])
+
+    async def work_on(self, letters: Sequence[Letter]) -> None:
         """Works on a batch and commits: all of it, or an error of the infrastructure and nothing."""
-        letters = [letter for letter in map(read_letter, messages) if letter is not None]
         cases = {letter.case_id for letter in letters if letter.case_id is not None}
 
         async def one(connection: Connection, work: Work) -> Counts:
@@ -128,7 +134,7 @@ class Assessor:
             batch.counts.assessed = await work.write()
             batch.counts.skipped = work.skipped
             await _set_aside(connection, batch)
-            await record_progress(connection, CONSUMER, messages)
+            await record_progress(connection, CONSUMER, [letter.message for letter in letters])
             return batch.counts
 
         self.counts.add(await self._transaction(cases, one))
@@ -221,7 +227,8 @@ class Assessor:
 async def _deliver(work: Work, letter: Letter, batch: _Batch) -> None:
     """One message in its turn: seen before, next, after a gap, or to be set aside."""
     if letter.case_id is None:
-        _park(batch, letter, letter.poison or "", newly=True)
+        if letter.poison is not None:
+            _park(batch, letter, letter.poison, newly=True)
         return
     desk = work.desks[letter.case_id]
     if letter.version is not None and letter.version <= desk.version:

@@ -7,7 +7,7 @@ import faust
 import structlog
 
 from schemas.events import CASE_EVENTS
-from services.criteria.handlers import CONSUMER, TIMERS_AT_ONCE, Assessor
+from services.criteria.handlers import CONSUMER, TIMERS_AT_ONCE, Assessor, read_letter
 from services.kernel.postgres import AWAY
 from services.kernel.service import Runtime
 from services.kernel.settings import Settings
@@ -21,7 +21,7 @@ log = structlog.get_logger()
 
 def criteria_stream(settings: Settings, assessor: Assessor, doing: Doing = nullcontext) -> faust.App:
     """The stream processor; to be run by `run_stream`."""
-    return stream_app(settings, CONSUMER, CASE_EVENTS, assessor.apply, doing)
+    return stream_app(settings, CONSUMER, CASE_EVENTS, read_letter, assessor.work_on, doing=doing)
 
 
 async def run_timers(assessor: Assessor, runtime: Runtime, poll_s: float = POLL_S) -> None:

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import faust
 import structlog
@@ -41,8 +41,11 @@ class StreamingError(ZoeklichtError):
     """The stream processor ended; its process ends with it and is started again."""
 
 
-Apply = Callable[[Sequence[Message]], Awaitable[None]]
+T = TypeVar("T")
+Apply = Callable[[Sequence[T]], Awaitable[None]]
 """Works on a batch in order and commits. An exception ends the process; the batch comes again."""
+Read = Callable[[Message], T]
+"""Reads a message, by itself and without raising. It is called while the batch before waits for the database."""
 
 
 def _broker(settings: Settings) -> list[str]:
@@ -94,19 +97,24 @@ def raw_topic(app: faust.App, name: str) -> Any:
     return app.topic(name, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
 
 
+def as_it_came(message: Message) -> Message:
+    """For a batch that is read where it is worked on."""
+    return message
+
+
 def stream_app(
-    settings: Settings, group: str, topic: str, apply: Apply, doing: Doing = nullcontext
+    settings: Settings, group: str, topic: str, read: Read[T], apply: Apply[T], *, doing: Doing = nullcontext
 ) -> faust.App:
-    """A Faust app whose only agent hands batches of `topic` to `apply` and acknowledges what `apply` committed."""
+    """A Faust app whose only agent hands batches of `topic`, read, to `apply` and acknowledges what that committed."""
     app = safe_app(settings, group)
     source = raw_topic(app, settings.topic(topic))
 
     @app.agent(source, concurrency=1, supervisor_strategy=CrashingSupervisor)
     async def work(stream: Any) -> None:
-        async for events in _batches(stream.noack().events()):
+        async for batch in _batches(stream.noack().events(), read):
             with doing("a batch"):
-                await apply([_message(event.message) for event in events])
-            for event in events:
+                await apply([letter for _, letter in batch])
+            for event, _ in batch:
                 await stream.ack(event)
 
     return app
@@ -117,10 +125,10 @@ def _message(raw: Any) -> Message:
     return Message(raw.topic, raw.partition, raw.offset, raw.key or b"", raw.value or b"", tuple(headers))
 
 
-async def _batches(events: AsyncIterator[Any]) -> AsyncIterator[list[Any]]:
-    """What has come, up to MAX_BATCH, as soon as anything has; while it is worked on, the next one is taken in."""
-    waiting: asyncio.Queue[Any] = asyncio.Queue(MAX_BATCH)
-    taking_in = asyncio.create_task(_take_in(events, waiting))
+async def _batches(events: AsyncIterator[Any], read: Read[T]) -> AsyncIterator[list[tuple[Any, T]]]:
+    """What has come, up to MAX_BATCH, as soon as anything has; while it is worked on, the next is taken in and read."""
+    waiting: asyncio.Queue[tuple[Any, T]] = asyncio.Queue(MAX_BATCH)
+    taking_in = asyncio.create_task(_take_in(events, read, waiting))
     try:
         while True:
             if waiting.empty():
@@ -140,9 +148,11 @@ async def _batches(events: AsyncIterator[Any]) -> AsyncIterator[list[Any]]:
         taking_in.cancel()
 
 
-async def _take_in(events: AsyncIterator[Any], waiting: asyncio.Queue[Any]) -> None:
+async def _take_in(
+    events: AsyncIterator[Any], read: Read[T], waiting: "asyncio.Queue[tuple[Any, T]]"
+) -> None:
     async for event in events:
-        await waiting.put(event)
+        await waiting.put((event, read(_message(event.message))))
 
 
 async def run_stream(app: faust.App, runtime: Runtime) -> None:
@@ -171,13 +181,13 @@ async def run_stream(app: faust.App, runtime: Runtime) -> None:
         shutil.rmtree(app.conf.datadir, ignore_errors=True)
 
 
-async def follow(runtime: Runtime, group: str, topic: str, apply: Apply) -> None:
+async def follow(runtime: Runtime, group: str, topic: str, apply: Apply[Message]) -> None:
     """Follows a topic until the service is to stop. Kafka's absence must not stop the loops beside it."""
     while not runtime.stop.is_set():
         try:
             # A stream processor that cannot start leaves threads behind.
             await knock(runtime.settings)
-            app = stream_app(runtime.settings, group, topic, apply, runtime.works.doing)
+            app = stream_app(runtime.settings, group, topic, as_it_came, apply, doing=runtime.works.doing)
             await run_stream(app, runtime)
         except (StreamingError, KafkaError, OSError) as error:
             runtime.ready = False

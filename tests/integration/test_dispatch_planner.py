@@ -26,7 +26,7 @@ from services.intake.policy import load_policy
 from services.kernel.messages import Message
 from services.kernel.postgres import create_pool, in_transaction
 from services.kernel.service import Runtime
-from services.kernel.streaming import run_stream, stream_app
+from services.kernel.streaming import as_it_came, run_stream, stream_app
 from services.kernel.topic_identity import topic_identity
 
 
@@ -639,7 +639,7 @@ async def test_from_the_store_over_kafka_to_the_lanes(pool, vault, settings_with
         planner = Planner(ground.publisher, settings)
         relaying = asyncio.create_task(relay.run(runtime.stop))
         running = asyncio.create_task(
-            run_stream(stream_app(settings, "dispatch", CASE_EVENTS, planner.apply), runtime)
+            run_stream(stream_app(settings, "dispatch", CASE_EVENTS, as_it_came, planner.apply), runtime)
         )
         await ground.release()
         await until(pool, "select count(*) from dispatch.delivery where state = 'pending'", 31)
