@@ -16,6 +16,7 @@ from services.criteria.directive import Rules
 from services.criteria.domain import CaseFile
 from services.criteria.errors import StaleCaseError
 from services.criteria.rulebook import RulesError
+from services.eventlog.store import as_text
 from services.kernel.messages import Message
 from services.kernel.postgres import Connection, Pool, queries
 
@@ -73,7 +74,8 @@ async def load(
 
 def _stored(row: Mapping[str, Any], remembered: Mapping[UUID, Stored]) -> Stored:
     if row["unchanged"] and row["format"] == FORMAT:
-        return replace(remembered[row["case_id"]], parked=row["parked"])
+        known = remembered[row["case_id"]]
+        return known if known.parked == row["parked"] else replace(known, parked=row["parked"])
     file, readable = CaseFile(), row["format"] in (None, FORMAT)
     if row["format"] == FORMAT:
         try:
@@ -96,12 +98,13 @@ def _file(row: Mapping[str, Any]) -> CaseFile:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A case to be written, and what was loaded of it."""
+    """A case to be written, and what was loaded of it. `said`: its new assessment as it is written, if it has one."""
 
     case_id: UUID
     before: Stored
     file: CaseFile
     assessment_version: int
+    said: str | None = None
 
     def stored(self, changed_at: datetime) -> Stored:
         """The case as it was written at a moment."""
@@ -151,7 +154,7 @@ def _said(change: Change) -> str | None:
     latest = change.file.latest
     if latest is None or (change.before.exists and latest is change.before.file.latest):
         return None
-    return latest.model_dump_json(exclude_none=True)
+    return change.said or as_text(latest)
 
 
 async def set_timers(connection: Connection, timers: Mapping[UUID, datetime | None]) -> None:

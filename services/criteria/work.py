@@ -20,6 +20,7 @@ from services.eventlog.store import (
     NewEvent,
     Recorded,
     append,
+    as_text,
     assessment_stream,
     case_stream,
     read_stream,
@@ -41,6 +42,8 @@ class Desk:
     assessment_version: int
     poison: str | None = None
     appends: list[Append] = field(default_factory=list)
+    said: str | None = None
+    """The assessment that was appended last, as it is written."""
 
     @property
     def version(self) -> int:
@@ -140,7 +143,7 @@ class Work:
                 "assessment", desk.case_id, changed.case_version, "clock", number, changed.rules
             )
             cause = Cause(actor=ACTOR, correlation_id=str(event_id), mode=desk.file.state.mode)
-            self._append(desk, NewEvent(changed, event_id, time=self._now), cause)
+            self._append(desk, NewEvent(changed, event_id, time=self._now, text=as_text(changed)), cause)
 
     def pass_over(self, desk: Desk) -> None:
         """Leaves a case that cannot be read as it stands, so that the clock does not come back to it at once."""
@@ -150,6 +153,7 @@ class Work:
         stream, expected = assessment_stream(desk.case_id), desk.assessment_version
         desk.appends.append(Append(stream, str(desk.case_id), [event], cause, expected))
         desk.assessment_version += 1
+        desk.said = event.text
         if cause.origin is Origin.LIVE:
             log.info(
                 "assessed",
@@ -164,7 +168,7 @@ class Work:
         appends = [one for desk in desks for one in desk.appends]
         if appends:
             await append(self._connection, appends)
-        changes = [store.Change(d.case_id, d.before, d.file, d.assessment_version) for d in desks]
+        changes = [store.Change(d.case_id, d.before, d.file, d.assessment_version, d.said) for d in desks]
         self.written |= await store.save(self._connection, changes)
         await self.set_timers(d.case_id for d in desks if d.file.state.live)
         return len(appends)
@@ -183,8 +187,8 @@ def _is_content(error: Exception) -> bool:
 
 def _derived(changed: AssessmentChanged, event_id: UUID, event: Recorded, now: datetime) -> NewEvent:
     if event.cause.origin is Origin.IMPORT:
-        return NewEvent(changed, event_id, event.time, event.time, event.imported_time)
-    return NewEvent(changed, event_id, time=now)
+        return NewEvent(changed, event_id, event.time, event.time, event.imported_time, as_text(changed))
+    return NewEvent(changed, event_id, time=now, text=as_text(changed))
 
 
 def _cause(event: Recorded) -> Cause:

@@ -63,13 +63,17 @@ class Cause:
 
 @dataclass(frozen=True, slots=True)
 class NewEvent:
-    """An event to be appended. `time` None: now; `recorded_time` and `imported_time` are for imports."""
+    """An event to be appended. `time` None: now; `recorded_time` and `imported_time` are for imports.
+
+    `text`: its data as JSON, from whoever writes that elsewhere too.
+    """
 
     data: EventData
     event_id: UUID = field(default_factory=new_id)
     time: datetime | None = None
     recorded_time: datetime | None = None
     imported_time: datetime | None = None
+    text: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,9 +184,14 @@ async def append(
     return versions
 
 
+def as_text(data: EventData) -> str:
+    """The data of an event as it is written."""
+    return data.model_dump_json(exclude_none=True)
+
+
 def _row(one: Append, version: int, event: NewEvent) -> tuple[Any, ...]:
-    data = event.data.model_dump_json(exclude_none=True).encode()
-    if len(data) > MAX_EVENT_BYTES:
+    text = event.text or as_text(event.data)
+    if len(text.encode()) > MAX_EVENT_BYTES:
         raise EventTooLargeError(
             f"an event of type {event.data.TYPE} is over {MAX_EVENT_BYTES} bytes; send less at once"
         )
@@ -203,7 +212,7 @@ def _row(one: Append, version: int, event: NewEvent) -> tuple[Any, ...]:
         cause.traceparent,
         cause.origin.value,
         cause.mode.value,
-        data.decode(),
+        text,
     )
 
 
