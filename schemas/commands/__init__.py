@@ -21,6 +21,7 @@ from schemas.commands.cases import (
     OpenCase,
     Sighted,
     details_of,
+    feared,
 )
 from schemas.commands.counters import CountCalls, ReportReach
 from schemas.commands.erasures import ApproveErasure, GiveUpPartner, RequestErasure
@@ -100,4 +101,5 @@ __all__ = [
     "UpdateCampaign",
     "WithdrawOverride",
     "details_of",
+    "feared",
 ]

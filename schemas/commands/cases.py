@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from schemas.base import Age, Country, Day, Instant, LongText, PostalCode, ShortText, Strict
 from schemas.events import AbductionDetails, ChildIndex, Details, NoDetails, UndefinedDetails
-from schemas.vocabulary import Answer, CaseKind, Criterion, Gender, Mode
+from schemas.vocabulary import AbductionStatus, Answer, CaseKind, Criterion, Gender, Mode
 
 
 class AgeEstimate(Strict):
@@ -59,6 +59,11 @@ class NewCircumstance(Strict):
     next_due: Instant | None = None
 
 
+def feared(details: Details) -> bool:
+    """Whether nobody has disappeared: the child is at home and a parent fears an abduction."""
+    return isinstance(details, AbductionDetails) and details.status is AbductionStatus.PREVENTIVE
+
+
 def details_of(kind: CaseKind, details: Details) -> Details:
     """Returns `details` when they fit the kind; ValueError says what the kind needs."""
     wanted: type[Strict]
@@ -92,8 +97,7 @@ class OpenCase(Strict):
     @model_validator(mode="after")
     def _whole(self) -> Self:
         details_of(self.kind, self.details)
-        preventive = isinstance(self.details, AbductionDetails) and self.details.status == "preventive"
-        if self.disappeared_at is None and not preventive:
+        if self.disappeared_at is None and not feared(self.details):
             raise ValueError("disappeared_at is required unless the abduction is preventive")
         for circumstance in self.circumstances:
             if circumstance.child is not None and circumstance.child >= len(self.children):

@@ -72,6 +72,23 @@ def test_a_preventive_abduction_takes_the_age_at_the_opening():
     assert world.file.case.children[0].age_min == 12
 
 
+def test_what_was_feared_happens_at_a_moment():
+    """An abduction that was feared cannot have happened, nor be another disappearance, without a moment."""
+    kind, feared = "international_parental_abduction", {"status": "preventive"}
+    world = World().open({}, kind=kind, details=feared, disappeared_at=None)
+    for fact, fields in (
+        ("details_corrected", {"details": {"status": "effective"}}),
+        ("reclassified", {"kind": "runaway", "reason": "x"}),
+    ):
+        with pytest.raises(StateRuleError, match="disappeared_at") as refused:
+            world.fact(fact, **fields)
+        assert refused.value.rule == "disappearance-unknown"
+    world.fact("details_corrected", details={"status": "preventive", "country": "MA"})
+    world.fact("details_corrected", details={"status": "effective"}, disappeared_at="2021-03-04T10:00:00Z")
+    assert world.file.case.details.status == "effective"
+    world.fact("reclassified", kind="runaway", reason="x")
+
+
 def test_a_circumstance_replaces_the_earlier_one_of_the_same_child():
     """Per criterion and child the last value counts; retracting it brings back the one before, then none."""
     world = World().open({}, {})

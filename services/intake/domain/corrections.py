@@ -1,11 +1,11 @@
 """Corrections of a case's details; ages follow a corrected birth date or disappearance."""
 
 from collections.abc import Callable
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
-from schemas.commands import ChildChange, CorrectDetails, Sighted, details_of
-from schemas.events import DetailsCorrected
+from schemas.commands import ChildChange, CorrectDetails, Sighted, details_of, feared
+from schemas.events import Details, DetailsCorrected
 from services.intake.domain.ages import age_range, day_of
 from services.intake.domain.appeal import Known
 from services.intake.domain.case import Case, Child
@@ -61,6 +61,16 @@ def _check(case: Case, fact: CorrectDetails) -> None:
             details_of(case.kind, fact.details)
         except ValueError as error:
             raise ContentError("details", "details-of-kind", str(error)) from error
+        happened_when(case, fact.details, fact.disappeared_at)
+
+
+def happened_when(case: Case, details: Details, disappeared_at: datetime | None = None) -> None:
+    """Raises StateRuleError when what was feared is said to have happened, and nobody says when."""
+    if case.disappeared_at is None and disappeared_at is None and not feared(details):
+        raise StateRuleError(
+            "disappearance-unknown",
+            "this child was at home so far: say since when it is missing, with disappeared_at in details_corrected",
+        )
 
 
 def _child(

@@ -45,7 +45,7 @@ from services.intake.domain.appeal import Known
 from services.intake.domain.campaign import Campaign
 from services.intake.domain.campaigns import end_all, show_without
 from services.intake.domain.case import Case, Child
-from services.intake.domain.corrections import correct
+from services.intake.domain.corrections import correct, happened_when
 from services.intake.domain.drafts import Draft, Secret
 from services.intake.domain.errors import ContentError, StateRuleError
 from services.intake.domain.identity import identifying, identity_of
@@ -171,6 +171,7 @@ def decide_fact(  # noqa: C901, PLR0911 - one branch per fact
         case ReportSighting():
             return [_sighting(case, fact)]
         case Reclassify(kind=kind, details=details):
+            happened_when(case, details)
             fields = {"kind": kind, "details": details, "reason": _text(case, fact.reason)}
             return [Draft(case.stream, Reclassified, fields)]
         case WithdrawOverride():
