@@ -13,6 +13,7 @@ from aiohttp import web
 from proxy import Link
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
+RENEWED = "display.renewed"
 WITHDRAWN = "alert.withdrawn"
 
 
@@ -81,6 +82,8 @@ class Receiver:
 
     def take(self, raw: bytes, webhook_id: str, signed_at: int) -> None:
         body = json.loads(raw)
+        if body["type"] == RENEWED:  # these displays are not leased: they go on until they are told otherwise
+            return
         data = body["data"]
         alert, revision, kind = data["alert_id"], data["revision"], body["type"]
         digest = hashlib.sha256(raw).hexdigest()

@@ -16,6 +16,7 @@ from facts import Facts
 from oracle import overtaken
 from proxy import Net
 from receivers import Mood, Receiver
+from story import scene
 from world import LEASE_S, SENDERS, Service, World, until
 
 CLAIM_LOCK = 116002
@@ -70,6 +71,9 @@ class Storm:
                 self.log.append((time.time(), f"{harm.__name__} is over"))
                 self.done.append(harm.__name__)
                 await asyncio.sleep(self.chance.uniform(0, pause_s))
+        except AssertionError as error:
+            error.add_note(scene(self))
+            raise
         finally:
             self._over.set()
             await asyncio.gather(*beside)

@@ -1,6 +1,7 @@
 """What happened to one alert, told from the tables, the partners' records and the storm: for whoever reads a failure."""
 
 import re
+import time
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -16,6 +17,24 @@ async def stories(storm: Any, broken: list[str]) -> str:
         "select alert_id from dispatch.alert where alert_id = any($1::uuid[]) order by alert_id", list(named)
     )
     return "\n".join([await _story(storm, row["alert_id"], broken) for row in rows[:_MOST]])
+
+
+LOOKING_BACK_S, LAST_LINES = 240, 12
+
+
+def scene(storm: Any) -> str:
+    """What was done lately and what each process said last: for a harm that waits for something in vain."""
+    told = [f"  {datetime.fromtimestamp(moment, UTC):%H:%M:%S} {text}" for moment, text in storm.log]
+    recent = [
+        line
+        for line, (moment, _) in zip(told, storm.log, strict=True)
+        if moment > time.time() - LOOKING_BACK_S
+    ]
+    said = []
+    for service in storm.world.services.values():
+        lines = service.log.read_text(errors="replace").splitlines()[-LAST_LINES:]
+        said += [f"{service.name}, started {service.starts} times:", *(f"  {line[:300]}" for line in lines)]
+    return "\n".join(["lately:", *recent, *said])
 
 
 async def _story(storm: Any, alert_id: UUID, broken: list[str]) -> str:
