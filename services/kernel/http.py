@@ -96,7 +96,7 @@ def _on_crash(request: Request, error: Exception) -> Response:
 
 
 class EdgeMiddleware:
-    """Refuses bodies over the limit, gives every request a correlation id, and logs method, route and status."""
+    """Refuses bodies over the limit, gives every request a correlation id, and answers HEAD wherever GET is answered."""
 
     def __init__(
         self, app: Any, max_body: int = MAX_BODY_BYTES, uploads: Iterable[tuple[APIRoute, int]] = ()
@@ -130,7 +130,18 @@ class EdgeMiddleware:
                     await problem_response(_too_large(limit))(scope, receive, send)
                     return
                 receive = _replay(body, receive)
-        await self._app(scope, receive, send)
+        if scope["method"] == "HEAD":
+            await self._head(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    async def _head(self, scope: Message, receive: Receive, send: Send) -> None:
+        """What a GET would answer; the server sends its headers and keeps its body."""
+        asked = {**scope, "method": "GET"}
+        try:
+            await self._app(asked, receive, send)
+        finally:
+            scope["route"] = asked.get("route")  # for whoever notes the request
 
     def _upload_limit(self, scope: Message) -> int | None:
         for route, limit in self._uploads:

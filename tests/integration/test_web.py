@@ -215,6 +215,17 @@ async def test_the_access_log_keeps_query_strings_to_itself(settings, pool, caps
     assert "verborgen" not in "".join(lines)
 
 
+async def test_head_answers_as_get_does_without_the_body(settings, pool, capsys):
+    """Monitors and readers of feeds ask for headers alone."""
+    async with listening(settings, pool) as site:
+        for path in ("/healthz", "/feeds/alerts.json", "/nowhere"):
+            async with site.client.get(path) as got, site.client.head(path) as asked:
+                assert (asked.status, asked.headers.get("etag")) == (got.status, got.headers.get("etag"))
+                assert asked.headers["content-type"] == got.headers["content-type"]
+                assert await asked.read() == b""
+    assert re.search(r"method=HEAD route=/feeds/alerts.json", capsys.readouterr().out)
+
+
 async def test_a_taken_port_says_what_to_set(settings):
     """The process ends with a message, not with a stack of the server."""
     with web._socket(settings.model_copy(update={"port": 0})) as taken:
