@@ -7,7 +7,6 @@ was killed is followed by one that goes on there. No transaction is open for lon
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any
 
 import structlog
 
@@ -18,6 +17,7 @@ from services.kernel.postgres import Connection
 from services.kernel.topic_identity import TopicIdentity
 from services.projections import store, versions
 from services.projections.engine import Engine
+from services.projections.incoming import Incoming
 from services.projections.projection import Version
 from services.projections.store import Partition
 from services.projections.versions import SQL
@@ -61,22 +61,23 @@ class Builder:
         goal = await relay.head(self._connection)
         log.info("building", version=self._version.label, position=at.position, goal=goal.position)
         self._engine.at = at
-        rows = await self._read(at, goal)
-        while rows and not stop.is_set():
-            following = asyncio.create_task(self._read(Point.of(rows[-1]), goal))
+        incoming = await self._read(at, goal)
+        while incoming and not stop.is_set():
+            following = asyncio.create_task(self._read(Point.of(incoming[-1].source), goal))
             try:
-                await self._engine.build(rows)
-                rows = await following
+                await self._engine.build(incoming)
+                incoming = await following
             finally:
                 following.cancel()
-        if not rows:
+        if not incoming:
             await self._see(goal, stop)
         if not stop.is_set():
             await self._connection.execute(SQL["built"], self._version.name, self._version.number)
             log.info("built", version=self._version.label)
 
-    async def _read(self, at: Point, goal: Point) -> list[Any]:
-        return list(await self._reader.fetch(SQL["log"], *_columns(at), *_columns(goal), *self._which, BATCH))
+    async def _read(self, at: Point, goal: Point) -> list[Incoming]:
+        rows = await self._reader.fetch(SQL["log"], *_columns(at), *_columns(goal), *self._which, BATCH)
+        return self._engine.read_rows(rows)
 
     async def _see(self, goal: Point, stop: asyncio.Event) -> None:
         """Notes what was taken in of each stream, before anything comes from Kafka; again, when it was interrupted."""

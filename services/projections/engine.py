@@ -14,9 +14,8 @@ import structlog
 
 from schemas.events import EVENTS
 from schemas.upcasters import UPCASTERS
-from services.eventlog import wire
 from services.eventlog.relay import Point
-from services.eventlog.store import Recorded, read_stream, recorded
+from services.eventlog.store import Recorded, read_stream
 from services.kernel.paging import page
 from services.kernel.postgres import Connection
 from services.projections import store, versions
@@ -27,6 +26,7 @@ from services.projections.errors import (
     ZombieError,
     is_poison,
 )
+from services.projections.incoming import Incoming, attributes_of, from_kafka, from_store
 from services.projections.projection import Version
 from services.projections.store import Partition
 
@@ -34,16 +34,6 @@ FOREIGN = "not an event"
 """How a message that lacks an event's attributes is counted: nobody but the relay writes events."""
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Incoming:
-    """An event that came, not yet decoded: most need not be."""
-
-    stream: str
-    version: int
-    type: str
-    event: Callable[[], Recorded]
 
 
 @dataclass(slots=True)
@@ -65,36 +55,50 @@ class Engine:
         self._connection = connection
         self._version = version
         self._projection = version.projection
+        # Of an old version nobody knows before it is lifted what it becomes; one that nobody knows must not pass.
+        self._wanted = self._projection.types | UPCASTERS.keys()
         self.positions: dict[Partition, int] = {}
         self.at = Point()
 
+    def read(self, messages: Sequence[Any]) -> list[Incoming]:
+        """Reads messages (aiokafka's ConsumerRecord) as far as this projection wants. Never raises."""
+        return [from_kafka(message, self._wanted) for message in messages]
+
+    def read_rows(self, rows: Sequence[Mapping[str, Any]]) -> list[Incoming]:
+        """Reads rows of the event store, also those of a type that nobody knows. Never raises."""
+        return [from_store(row) for row in rows]
+
     async def apply(self, messages: Sequence[Any]) -> None:
-        """Takes in messages (aiokafka's ConsumerRecord), in order per partition, and moves the checkpoint.
+        """Reads messages and takes them in."""
+        await self.take_in(self.read(messages))
+
+    async def take_in(self, incoming: Sequence[Incoming]) -> None:
+        """Takes in messages that were read, in order per partition, and moves the checkpoint.
 
         Raises ZombieError, TopicChangedError, or ProjectionStoppedError after a person was paged about an event that
         cannot be projected: all before it is in.
         """
-        await self._settle(messages, self._commit, _place_in_kafka)
+        await self._settle(incoming, self._commit, _place_in_kafka)
 
     async def take_from_store(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Takes in rows of the event store, which Kafka does not keep any more; the checkpoint stays.
 
         Raises ProjectionStoppedError as `apply` does.
         """
-        await self._settle(rows, self._commit_rows, _place_in_store)
+        await self._settle(self.read_rows(rows), self._commit_rows, _place_in_store)
 
-    async def build(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Takes in the next rows of the event store, in the order of the log, and moves `at` behind them.
+    async def build(self, incoming: Sequence[Incoming]) -> None:
+        """Takes in the next rows, read, of the event store, in the order of the log, and moves `at` behind them.
 
         The place in the log alone tells what was taken in; which versions of streams that were, `Builder` notes at the
         end. Raises ZombieError, or ProjectionStoppedError as `apply` does: also at an event of an unknown type.
         """
-        await self._settle(rows, self._commit_built, _place_in_store)
+        await self._settle(incoming, self._commit_built, _place_in_store)
 
     async def _settle(
         self,
-        items: Sequence[Any],
-        commit: Callable[[Sequence[Any]], Awaitable[None]],
+        items: Sequence[Incoming],
+        commit: Callable[[Sequence[Incoming]], Awaitable[None]],
         place: Callable[[Any], str],
     ) -> None:
         """Commits all at once; when an event is at fault, commits what comes before it and stops there."""
@@ -109,7 +113,7 @@ class Engine:
                 except Exception as error:
                     if not is_poison(error):
                         raise
-                    await self._stop(place(item), error)
+                    await self._stop(place(item.source), error)
                     raise ProjectionStoppedError(f"{self._version.label} stopped; see the page") from error
 
     async def _stop(self, place: str, error: Exception) -> None:
@@ -122,18 +126,18 @@ class Engine:
             await store.note_stop(self._connection, self._version, place, type(error).__name__)
             await page(self._connection, versions.matter(self._version.label), text, lasting=True)
 
-    async def _commit_rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        incoming = [Incoming(r["stream"], r["version"], r["type"], _from_store(r)) for r in rows]
+    async def _commit_rows(self, incoming: Sequence[Incoming]) -> None:
         async with self._connection.transaction():
             await versions.enter(self._connection, self._version)
             await self._take(incoming, Counter())
 
-    async def _commit_built(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        events = [event for event in map(recorded, rows) if event.data.TYPE in self._projection.types]
-        to = Point.of(rows[-1])
+    async def _commit_built(self, incoming: Sequence[Incoming]) -> None:
+        read = [one.event() for one in incoming]
+        events = [event for event in read if event.data.TYPE in self._projection.types]
+        to = Point.of(incoming[-1].source)
         async with self._connection.transaction():
             await versions.enter(self._connection, self._version)
-            await self._move_build(to, len(rows))
+            await self._move_build(to, len(incoming))
             if events:
                 await self._projection.apply(self._connection, events)
         self.at = to
@@ -145,19 +149,14 @@ class Engine:
         if not await self._connection.fetchval(query, version.name, version.number, *points, count):
             raise ZombieError(f"the building of {version.label} moved under this process; this one ends")
 
-    async def _commit(self, messages: Sequence[Any]) -> None:
-        moves = self._moves(messages)
-        incoming, foreign = [], Counter[str]()
-        for message in messages:
-            attributes = _attributes(message)
-            if attributes is None:
-                foreign[FOREIGN] += 1
-                continue
-            incoming.append(_from_kafka(attributes, message.value))
+    async def _commit(self, incoming: Sequence[Incoming]) -> None:
+        moves = self._moves([one.source for one in incoming])
+        events = [one for one in incoming if one.stream]
+        foreign = Counter({FOREIGN: len(incoming) - len(events)} if len(events) < len(incoming) else {})
         async with self._connection.transaction():
             await versions.enter(self._connection, self._version)
             await store.move(self._connection, self._version, moves)
-            await self._take(incoming, foreign)
+            await self._take(events, foreign)
         self.positions |= {partition: to for partition, (_, to) in moves.items()}
 
     def _moves(self, messages: Sequence[Any]) -> dict[Partition, tuple[int, int]]:
@@ -197,7 +196,7 @@ class Engine:
             batch.versions[one.stream] = one.version
             if one.type not in EVENTS and one.type not in UPCASTERS:
                 batch.unknown[one.type] += 1
-            elif one.type in self._projection.types or one.type in UPCASTERS:
+            elif one.type in self._wanted:
                 self._add(batch, one.event())
         return batch
 
@@ -221,31 +220,8 @@ class Engine:
             batch.events.append(event)
 
 
-def _attributes(message: Any) -> dict[str, str] | None:
-    """The attributes of an event; None when the message is none."""
-    try:
-        found = wire.attributes(message.headers)
-    except wire.WireError:
-        return None
-    whole = {"stream", "streamversion", "type"} <= found.keys() and found["streamversion"].isdecimal()
-    return found if whole else None
-
-
-def _from_kafka(attributes: dict[str, str], value: bytes) -> Incoming:
-    return Incoming(
-        attributes["stream"],
-        int(attributes["streamversion"]),
-        attributes["type"],
-        lambda: wire.event(attributes, value),
-    )
-
-
-def _from_store(row: Mapping[str, Any]) -> Callable[[], Recorded]:
-    return lambda: recorded(row)
-
-
 def _place_in_kafka(message: Any) -> str:
-    attributes = _attributes(message) or {}
+    attributes = attributes_of(message) or {}
     event, kind = attributes.get("id", "?"), attributes.get("type", "?")
     return f"{message.topic}/{message.partition}@{message.offset} (event {event} of type {kind})"
 

@@ -7,7 +7,7 @@ instead are rebalances during which two processes hold the same partition. Proje
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -22,6 +22,7 @@ from services.projections import store, versions
 from services.projections.building import Builder
 from services.projections.engine import Engine
 from services.projections.errors import TopicChangedError
+from services.projections.incoming import Incoming
 from services.projections.projection import Version
 from services.projections.store import Partition
 
@@ -83,11 +84,23 @@ class Follower:
                 return
             await self._begin()
             watch.become("active")
-            while not stop.is_set():
-                await self._step()
-                watch.note(self._lag())
+            await self._follow(stop, watch)
         finally:
             await self._consumer.stop()
+
+    async def _follow(self, stop: asyncio.Event, watch: Watch) -> None:
+        """What comes next is fetched and read while the last batch is written."""
+        coming = asyncio.create_task(self._next())
+        try:
+            while not stop.is_set():
+                incoming = await coming
+                coming = asyncio.create_task(self._next())
+                if incoming:
+                    await self._refuse_lost(_firsts(incoming))
+                    await self._engine.take_in(incoming)
+                watch.note(self._lag())
+        finally:
+            coming.cancel()
 
     async def _build(self, stop: asyncio.Event, watch: Watch) -> None:
         state = await versions.state_of(self._connection, self._version.name, self._version.number)
@@ -151,24 +164,21 @@ class Follower:
             last = rows[-1]
             at = last["epoch"], last["transaction_id"], last["position"]
 
-    async def _step(self) -> None:
+    async def _next(self) -> list[Incoming]:
         if time.monotonic() - self._checked_at > IDENTITY_S:
             await self._check_identity()
         found = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=MAX_BATCH)
-        messages = [message for batch in found.values() for message in batch]
-        await self._refuse_lost({tp: batch[0].offset for tp, batch in found.items()})
-        if messages:
-            await self._engine.apply(messages)
+        return self._engine.read([message for batch in found.values() for message in batch])
 
-    async def _refuse_lost(self, firsts: Mapping[TopicPartition, int]) -> None:
+    async def _refuse_lost(self, firsts: Mapping[Partition, int]) -> None:
         """When retention overtook us, the client goes on behind what it took: the store must fill that in first."""
         ahead = {
-            tp for tp, offset in firsts.items() if offset > self._engine.positions[tp.topic, tp.partition]
+            TopicPartition(*p): at for p, first in firsts.items() if first > (at := self._engine.positions[p])
         }
         if not ahead:
             return
-        begins = await self._consumer.beginning_offsets(ahead)
-        if any(begins[tp] > self._engine.positions[tp.topic, tp.partition] for tp in ahead):
+        begins = await self._consumer.beginning_offsets(list(ahead))
+        if any(begins[tp] > at for tp, at in ahead.items()):
             raise TopicChangedError(
                 "Kafka dropped messages before they were projected; this process ends, begins again and reads them"
                 " from the event store"
@@ -188,3 +198,8 @@ class Follower:
         if any(end is None for end in ends.values()):
             return None
         return sum(max(0, int(end) - self._engine.positions[p]) for p, end in ends.items())
+
+
+def _firsts(incoming: Sequence[Incoming]) -> dict[Partition, int]:
+    """The first offset of each partition in a batch."""
+    return {(one.source.topic, one.source.partition): one.source.offset for one in reversed(incoming)}

@@ -153,13 +153,13 @@ async def test_a_version_is_built_from_the_store_and_not_from_kafka(
     await relay_all(settings)
     before = await ends(settings)
     version = await versions.add(pool, CaseList())
-    given, read, apply = [], [], Engine.apply
+    given, read, take_in = [], [], Engine.take_in
 
-    async def reading(self, messages):
-        read.extend(messages)
-        await apply(self, messages)
+    async def reading(self, incoming):
+        read.extend(incoming)
+        await take_in(self, incoming)
 
-    monkeypatch.setattr(Engine, "apply", reading)
+    monkeypatch.setattr(Engine, "take_in", reading)
 
     class Listening(CaseList):
         async def apply(self, connection, events):
@@ -192,11 +192,11 @@ async def test_a_zombie_builds_nothing(settings, pool, history):
     )
     async with connected(settings) as one, connected(settings) as two:
         active, zombie = Engine(one, version), Engine(two, version)
-        await active.build(rows[:3])
+        await active.build(active.read_rows(rows[:3]))
         with pytest.raises(ZombieError):
-            await zombie.build(rows)
+            await zombie.build(zombie.read_rows(rows))
         assert (await versions.state_of(pool, "case_list", version.number)).read == 3
-        await active.build(rows[3:])
+        await active.build(active.read_rows(rows[3:]))
     assert await pool.fetchval(f"select count(*) from {version.schema}.case_list") == 3
 
 
