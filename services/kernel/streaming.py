@@ -29,6 +29,8 @@ from services.kernel.settings import Settings
 from services.kernel.watchdog import Deadline, Doing
 
 MAX_BATCH = 200
+READ_AT_ONCE = 20
+"""Messages that are read, in some milliseconds, before the work on the batch before them gets its turn again."""
 _START_WITHIN_S = 60.0
 _STOP_WITHIN_S = 10.0
 _AGAIN_S = 1.0
@@ -151,8 +153,12 @@ async def _batches(events: AsyncIterator[Any], read: Read[T]) -> AsyncIterator[l
 async def _take_in(
     events: AsyncIterator[Any], read: Read[T], waiting: "asyncio.Queue[tuple[Any, T]]"
 ) -> None:
+    count = 0
     async for event in events:
         await waiting.put((event, read(_message(event.message))))
+        count += 1
+        if count % READ_AT_ONCE == 0:
+            await asyncio.sleep(0)
 
 
 async def run_stream(app: faust.App, runtime: Runtime) -> None:

@@ -28,6 +28,8 @@ from services.projections.store import Partition
 
 MAX_BATCH = 500
 POLL_MS = 500
+READ_AT_ONCE = 20
+"""Messages that are read, in some milliseconds, before the writing of the last batch gets its turn again."""
 IDENTITY_S = 30.0
 """How often to ask whether the topics are still the same: aiokafka's fetches do not know topic ids."""
 
@@ -168,7 +170,12 @@ class Follower:
         if time.monotonic() - self._checked_at > IDENTITY_S:
             await self._check_identity()
         found = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=MAX_BATCH)
-        return self._engine.read([message for batch in found.values() for message in batch])
+        messages = [message for batch in found.values() for message in batch]
+        incoming: list[Incoming] = []
+        for first in range(0, len(messages), READ_AT_ONCE):
+            incoming += self._engine.read(messages[first : first + READ_AT_ONCE])
+            await asyncio.sleep(0)
+        return incoming
 
     async def _refuse_lost(self, firsts: Mapping[Partition, int]) -> None:
         """When retention overtook us, the client goes on behind what it took: the store must fill that in first."""
