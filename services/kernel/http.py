@@ -30,6 +30,8 @@ log = structlog.get_logger()
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+Handler = Callable[[Request, Exception], Response]
+Face = Callable[[Request, Response], Response]
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
 
@@ -93,6 +95,23 @@ def _on_http(_request: Request, error: Exception) -> Response:
 def _on_crash(request: Request, error: Exception) -> Response:
     log.error("unexpected error", method=request.method, exc_info=error)
     return _plain(500, "internal", "our fault: it is logged; try again, and tell us the x-correlation-id")
+
+
+_HANDLERS: dict[type[Exception], Handler] = {
+    Problem: _on_problem,
+    RequestValidationError: _on_invalid,
+    HTTPException: _on_http,
+    Exception: _on_crash,
+}
+
+
+def as_it_is(_request: Request, problem: Response) -> Response:
+    """The face of a problem that programs know."""
+    return problem
+
+
+def _faced(handler: Handler, face: Face) -> Handler:
+    return lambda request, error: face(request, handler(request, error))
 
 
 class EdgeMiddleware:
@@ -207,13 +226,14 @@ def _replay(body: bytes, receive: Receive) -> Receive:
     return replay
 
 
-def harden(app: FastAPI, routers: Iterable[APIRouter] = ()) -> None:
-    """Gives an application the edge that every service shares; `routers` say which of their calls take uploads."""
-    app.add_exception_handler(Problem, _on_problem)
+def harden(app: FastAPI, routers: Iterable[APIRouter] = (), face: Face = as_it_is) -> None:
+    """Gives an application the edge that every service shares.
+
+    `routers` say which of their calls take uploads; `face` may put another face on a problem, of the same status.
+    """
+    for error, handler in _HANDLERS.items():
+        app.add_exception_handler(error, _faced(handler, face))
     app.add_exception_handler(AnsweredBefore, answered_before)
-    app.add_exception_handler(RequestValidationError, _on_invalid)
-    app.add_exception_handler(HTTPException, _on_http)
-    app.add_exception_handler(Exception, _on_crash)
     app.add_middleware(EdgeMiddleware, uploads=_large_bodies(routers))
 
 

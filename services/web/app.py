@@ -8,7 +8,7 @@ from fastapi.responses import HTMLResponse
 from fastapi.routing import APIRoute
 
 from services.kernel.auth import Naming
-from services.kernel.http import PROBLEM_JSON, harden
+from services.kernel.http import PROBLEM_JSON, Face, as_it_is, harden
 from services.kernel.limits import Limiter
 from services.kernel.postgres import Pool
 from services.kernel.settings import Settings
@@ -76,10 +76,11 @@ def compose(
     watch_pool: Pool,
     watch: Watch,
     oidc: Naming | None = None,
+    face: Face = as_it_is,
 ) -> FastAPI:
-    """The application. `auth_pool` is asked whose token it is, `watch_pool` for health and figures."""
+    """The application. `auth_pool` is asked whose token it is, `watch_pool` for health and figures; `face`: see `harden`."""
     app = FastAPI(title="zoeklicht", version=VERSION, description=ABOUT, docs_url=None, redoc_url=None)
-    harden(app, routers)
+    harden(app, routers, face)
     app.state.auth_pool = auth_pool
     app.state.oidc = oidc
     app.state.limiter = Limiter(settings.calls_per_minute)

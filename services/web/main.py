@@ -24,6 +24,7 @@ from services.kernel.paging import api as paging
 from services.kernel.postgres import Pool, create_pool
 from services.kernel.service import Runtime, run_service
 from services.kernel.settings import Settings
+from services.kernel.site import Site, face_of
 from services.kernel.site import api as site
 from services.kernel.vault import Vault
 from services.projections import api as projections
@@ -54,7 +55,8 @@ async def _serve(runtime: Runtime) -> None:
         main = settings.database_url.get_secret_value()
         watch = Watch(settings, runtime.pool)
         board = Board(settings, await _pool(stack, main, "board", 2), watch)
-        routers = await _routers(settings, stack, board)
+        shown = pages.site()
+        routers = await _routers(settings, stack, board, shown)
         oidc = None
         if settings.oidc_issuer is not None:
             # Late: the library that checks signatures takes 15 MB.
@@ -64,7 +66,15 @@ async def _serve(runtime: Runtime) -> None:
             oidc = provider_of(settings)
             routers.append(signing_in.router(oidc, settings.base_url, settings.master_key_bytes))
         auth_pool = await _pool(stack, main, "auth", settings.pool_size)
-        app = compose(settings, routers, auth_pool=auth_pool, watch_pool=runtime.pool, watch=watch, oidc=oidc)
+        app = compose(
+            settings,
+            routers,
+            auth_pool=auth_pool,
+            watch_pool=runtime.pool,
+            watch=watch,
+            oidc=oidc,
+            face=face_of(shown),
+        )
         async with asyncio.TaskGroup() as tasks:
             looking = tasks.create_task(watch.run())
             tasks.create_task(board.run(runtime.stop))
@@ -72,14 +82,13 @@ async def _serve(runtime: Runtime) -> None:
             looking.cancel()
 
 
-async def _routers(settings: Settings, stack: AsyncExitStack, board: Board) -> list[APIRouter]:
+async def _routers(settings: Settings, stack: AsyncExitStack, board: Board, shown: Site) -> list[APIRouter]:
     """Each service's routes with that service's own pool, so that none can use up another's connections."""
     main, size = settings.database_url.get_secret_value(), settings.pool_size
     vault = Vault(await _pool(stack, settings.vault_url, "vault", size), settings.master_key_bytes)
     pool = await _pool(stack, main, "intake", size)
     cases = IntakeDeps(pool, vault, settings, load_policy(settings.policy))
     figures = projections.ProjectionsDeps(await _pool(stack, main, "projections", size), settings)
-    shown = pages.site()
     helpers = VolunteerDeps(await _pool(stack, main, "volunteers", size), vault, settings)
     return [
         site.router(shown),

@@ -12,6 +12,7 @@ from web_ground import listening, until
 from services.kernel.postgres import queries
 from services.kernel.principals import Role, adopt_token
 from services.web import main as web
+from services.web import pages
 from services.web.app import compose
 from services.web.board import Board
 from services.web.watch import SERVICES, Watch
@@ -189,7 +190,7 @@ async def test_no_two_services_answer_the_same_call(settings, pool):
     """A route that another service also has would silently win or lose."""
     async with AsyncExitStack() as stack:
         watch = Watch(settings, pool)
-        routers = await web._routers(settings, stack, Board(settings, pool, watch))
+        routers = await web._routers(settings, stack, Board(settings, pool, watch), pages.site())
         app = compose(settings, routers, auth_pool=pool, watch_pool=pool, watch=watch)
         calls = [
             (method, re.sub(r"{[^}]*}", "{}", path))

@@ -13,6 +13,7 @@ from services.kernel.oidc.provider import Provider
 from services.kernel.principals import EVERYONE_INSIDE, LEADS, READERS, STAFF, Role
 from services.kernel.settings import Settings
 from services.web import main as web
+from services.web import pages
 from services.web.app import compose
 from services.web.board import Board
 
@@ -136,7 +137,7 @@ async def allowed(monkeypatch):
     )
     async with AsyncExitStack() as stack:
         provider = Provider("https://id.example", "api", "pages", "secret")
-        routers = await web._routers(settings, stack, Board(settings, None, None))
+        routers = await web._routers(settings, stack, Board(settings, None, None), pages.site())
         routers.append(signing_in.router(provider, "https://alerts.example", bytes(32)))
     app = compose(settings, routers, auth_pool=None, watch_pool=None, watch=None, oidc=provider)
     found = {}
