@@ -102,6 +102,7 @@ class _Story:
         self.open = True
         self.merged = False
         self.overridden = False
+        self.missing = False  # whether anybody said since when
         self.located: set[int] = set()
         self.told: list[str] = []
         self.names = 0
@@ -138,8 +139,12 @@ class _Story:
             "details": self._details(),
         }
         if data["details"].get("status") != "preventive":
-            data["disappeared_at"] = (self.at - self.draw(GAPS)).isoformat()
+            data |= self._missing()
         return data
+
+    def _missing(self) -> Line:
+        self.missing = True
+        return {"disappeared_at": (self.at - self.draw(GAPS)).isoformat()}
 
     def _child(self, who: int) -> Line:
         child: Line = {"given_name": f"Kind {who}", "family_name": "Voorbeeld", "gender": self.draw(GENDERS)}
@@ -201,7 +206,10 @@ class _Story:
             case "reclassified":
                 self.kind = self.draw(st.sampled_from(KINDS))
                 data = {"kind": self.kind, "details": self._details()}
-                return [self._line("case.reclassified", reason | data)]
+                since = []
+                if not self.missing and data["details"].get("status") != "preventive":
+                    since = [self._line("case.details_corrected", self._missing())]
+                return [*since, self._line("case.reclassified", reason | data)]
             case "worrying_overridden":
                 self.overridden = True
                 data = {"worrying": self.draw(st.booleans())}
@@ -228,9 +236,11 @@ class _Story:
         if self.draw(st.booleans()):
             data["last_seen"] = {"postal_code": self.draw(POSTCODES)}
         if self.draw(st.booleans()):
-            data["disappeared_at"] = (self.at - self.draw(GAPS)).isoformat()
+            data |= self._missing()
         if self.kind == "international_parental_abduction" and self.draw(st.booleans()):
             data["details"] = self._details()
+            if not self.missing and data["details"]["status"] == "effective":
+                data |= self._missing()
         return data
 
     def _news(self, step: str) -> list[Line]:
