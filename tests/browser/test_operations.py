@@ -37,18 +37,20 @@ async def test_the_room_speaks_the_readers_language(visit, served, room, languag
     await screenshot(page, f"operations-{language}-{scheme}")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_axe_finds_nothing_serious_on_any_page(visit, served, room, scheme):
-    """Names, roles, contrast: every page by day, the room by night too."""
+@pytest.mark.parametrize(
+    ("language", "scheme"), [*((language, "light") for language in LANGUAGES), ("nl", "dark")]
+)
+async def test_axe_finds_nothing_serious_on_any_page(visit, served, room, language, scheme):
+    """Names, roles, contrast: every page by day in each language, the room by night too."""
     await beat(served.pool)
-    page = await visit(PAGES[0], color_scheme=scheme)
+    page = await visit(PAGES[0], language=language, color_scheme=scheme)
     for path in PAGES if scheme == "light" else PAGES[:1]:
         await page.goto(path)
         await shown(page)
         if path == "/operations/cases":
             await page.get_by_role("rowheader").nth(50).wait_for()
         assert not await serious(page), path
-        await screenshot(page, f"{path.strip('/').replace('/', '-')}-{scheme}")
+        await screenshot(page, f"{path.strip('/').replace('/', '-')}-{language}-{scheme}")
 
 
 async def test_the_room_shows_worrying_cases_all_others_alerts_and_who_may_still_show(visit, served, room):
