@@ -1,6 +1,7 @@
 """What every process does the same way: logs, signals, a pool, a heartbeat, a clean end."""
 
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -56,6 +57,17 @@ class Runtime:
 
 Main = Callable[[Runtime], Awaitable[None]]
 
+GARBAGE_AFTER = 20_000, 20, 50
+"""When Python looks for objects that hold each other. A batch makes thousands that do not; at 700, its own choice, it
+looked through everything again and again (measured: a fifth of the time of a projection)."""
+
+
+def calm_collector() -> None:
+    """What is loaded by now stays: the collector does not look at it again, nor so often at what comes."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GARBAGE_AFTER)
+
 
 def run_service(name: str, main: Main) -> int:
     """Runs one service until SIGTERM or SIGINT; returns the exit code. An error ends it: the supervisor restarts."""
@@ -65,6 +77,7 @@ def run_service(name: str, main: Main) -> int:
         sys.stderr.write(f"{error}\n")
         return 2
     configure_logging(name, settings.log_level)
+    calm_collector()
     end = Deadline(END_WITHIN_S, f"the end of {name}")
     try:
         return asyncio.run(_run(name, settings, main, end))
