@@ -26,7 +26,7 @@ from services.projections.incoming import Incoming
 from services.projections.projection import Version
 from services.projections.store import Partition
 
-MAX_BATCH = 500
+MAX_BATCH = 1000
 POLL_MS = 500
 READ_AT_ONCE = 20
 """Messages that are read, in some milliseconds, before the writing of the last batch gets its turn again."""

@@ -29,7 +29,8 @@ update projections.version set live = true, swapped_at = clock_timestamp() where
 update projections.version set live = false where projection = $1 and live
 
 -- enter: the way into every transaction of a version: its tables come first, and nobody who holds the gate is disturbed
-select set_config('search_path', $1, true), pg_advisory_xact_lock_shared(hashtextextended($2, 116000))
+select set_config('search_path', $1, true), set_config('synchronous_commit', 'off', true),
+    pg_advisory_xact_lock_shared(hashtextextended($2, 116000))
 
 -- close_gate: waits until no transaction of the version is open; none begins until the gate opens
 select pg_advisory_lock(hashtextextended($1, 116000))
