@@ -7,7 +7,7 @@ WORKERS ?= 1
 TESTS := $(BIN)/python -m pytest $(if $(filter-out 1,$(WORKERS)),-n $(WORKERS) --dist loadfile)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast test-long check chaos bench bench-delivery bench-criteria bench-dashboard bench-projections bench-volunteers lock schemas annual-report clean
+.PHONY: help run test test-fast test-long check chaos bench bench-delivery bench-criteria bench-dashboard bench-projections bench-volunteers bench-sealing lock schemas annual-report clean
 
 help:  ## Says what each target does
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -60,6 +60,9 @@ bench-delivery: .venv/.dev  ## Measure the delivery engine; ARGS="--only catchup
 
 bench-volunteers: .venv/.dev  ## Measure how fast 490 people are called, and chosen among 100,000
 	@$(BIN)/python bench/volunteers.py $(ARGS)
+
+bench-sealing: .venv/.dev  ## Measure what sealing costs an append
+	@$(BIN)/python bench/sealing.py $(ARGS)
 
 schemas: .venv/.dev  ## Write JSON Schemas and AsyncAPI from the models
 	@$(BIN)/python -m schemas.generate

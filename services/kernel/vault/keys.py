@@ -11,6 +11,13 @@ from services.kernel.postgres import Pool
 from services.kernel.vault.sealing import NONCE, KeyDestroyedError, VaultError
 
 _MASTER_KEY_BYTES = 32
+_ENSURE = (
+    "with made as (insert into key (name, wrapped, master_id) select n, w, $3 from unnest($1::text[], $2::bytea[]) g(n, w)"
+    " on conflict (name) do nothing returning name)"
+    " select name, null as wrapped from made"
+    " union all select name, wrapped from key where name = any($1) and wrapped is not null"
+)
+"""Keys that are there, and in the same statement those that are made now: the latter with nothing, we know them."""
 
 
 class Vault:
@@ -25,17 +32,19 @@ class Vault:
 
     async def ensure(self, names: Iterable[str]) -> dict[str, bytes]:
         """The keys of these names, made where missing. A destroyed key stays destroyed: KeyDestroyedError."""
-        wanted = sorted(set(names))
-        fresh = [(name, *self._wrap(name, AESGCM.generate_key(256))) for name in wanted]
+        fresh = {name: AESGCM.generate_key(256) for name in sorted(set(names))}
+        wrapped = [self._wrap(name, secret) for name, secret in fresh.items()]
         async with self._pool.acquire() as connection:
-            await connection.executemany(
-                "insert into key (name, wrapped, master_id) values ($1, $2, $3) on conflict (name) do nothing",
-                fresh,
-            )
-        found = await self.find(wanted)
-        if len(found) < len(wanted):
+            rows = await connection.fetch(_ENSURE, list(fresh), wrapped, self._master_id)
+        keys = {
+            row["name"]: self._unwrap(row["name"], row["wrapped"]) if row["wrapped"] else fresh[row["name"]]
+            for row in rows
+        }
+        # What somebody else made at the same moment was not to be seen yet.
+        keys |= await self.find(list(fresh.keys() - keys.keys())) if len(keys) < len(fresh) else {}
+        if len(keys) < len(fresh):
             raise KeyDestroyedError("a key was destroyed: what belongs to it is erased and takes no new data")
-        return found
+        return keys
 
     async def find(self, names: Sequence[str]) -> dict[str, bytes]:
         """The keys that exist and are not destroyed."""
@@ -55,9 +64,9 @@ class Vault:
                 sorted(set(names)),
             )
 
-    def _wrap(self, name: str, secret: bytes) -> tuple[bytes, str]:
+    def _wrap(self, name: str, secret: bytes) -> bytes:
         nonce = os.urandom(NONCE)
-        return nonce + self._master.encrypt(nonce, secret, name.encode()), self._master_id
+        return nonce + self._master.encrypt(nonce, secret, name.encode())
 
     def _unwrap(self, name: str, wrapped: bytes) -> bytes:
         try:
