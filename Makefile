@@ -7,7 +7,7 @@ WORKERS ?= 1
 TESTS := $(BIN)/python -m pytest $(if $(filter-out 1,$(WORKERS)),-n $(WORKERS) --dist loadfile)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast test-long check chaos bench bench-delivery bench-criteria bench-dashboard bench-projections bench-volunteers bench-sealing lock schemas annual-report clean
+.PHONY: help run test test-fast test-long check chaos bench bench-delivery bench-criteria bench-dashboard bench-projections bench-volunteers bench-sealing lock schemas annual-report sbom audit clean
 
 help:  ## Says what each target does
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -73,6 +73,12 @@ annual-report: .venv/.dev  ## Write docs/annual-report-2021.md: the history impo
 lock: .venv/.dev  ## Renew the locks (hashes, no addresses)
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header pyproject.toml -o requirements.lock
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+
+sbom:  ## Write what the software is made of: build/sbom.cdx.json (CycloneDX)
+	@$(PYTHON) tools/sbom.py $(ARGS)
+
+audit:  ## Ask osv.dev about advisories; not part of the checks
+	@$(PYTHON) tools/audit.py $(ARGS)
 
 clean:  ## Remove what was built, not the data
 	@rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
