@@ -89,6 +89,9 @@ where l.alert_id = $1 and l.recipient_id = any($2::uuid[]) and not exists (
     select 1 from dispatch.delivery d
     where d.alert_id = l.alert_id and d.recipient_id = l.recipient_id and d.state = 'pending')
 
+-- seen_of: the last version that was acted on of each of these streams
+select stream, version from dispatch.stream_seen where stream = any($1::text[])
+
 -- seen: the last version of a stream that was acted on
 select version from dispatch.stream_seen where stream = $1
 

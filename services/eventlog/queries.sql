@@ -69,7 +69,7 @@ where epoch < (select current from eventlog.epoch) or transaction_id < pg_snapsh
 order by events.epoch desc, events.transaction_id desc, events.position desc limit 1
 
 -- checkpoint: where the relay is
-select epoch, transaction_id::text as transaction_id, position, cluster_id, topic_ids, clean_stop
+select epoch, transaction_id::text as transaction_id, position, cluster_id, topic_ids, clean_stop, boot_id
 from eventlog.relay_checkpoint
 
 -- checkpoint_start: the first checkpoint, or a new one for another cluster
@@ -92,8 +92,11 @@ update eventlog.relay_checkpoint set epoch = $1, transaction_id = $2::text::xid8
 where (epoch, transaction_id, position) = ($4, $5::text::xid8, $6)
 returning true
 
+-- checkpoint_open: a relay is at work, on this boot of its machine
+update eventlog.relay_checkpoint set clean_stop = false, boot_id = $1
+
 -- checkpoint_close: a clean stop, after which nothing needs to be sent again
-update eventlog.relay_checkpoint set clean_stop = $1
+update eventlog.relay_checkpoint set clean_stop = true
 
 -- next_transaction: whether every stored id is below the next one of this server
 select (select current from eventlog.epoch) as epoch, pg_snapshot_xmax(pg_current_snapshot())::text as next,

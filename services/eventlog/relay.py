@@ -14,6 +14,7 @@ from aiokafka import AIOKafkaProducer
 from schemas.events import CASE_EVENTS, TOPICS
 from services.eventlog.store import CHANNEL, EventStoreError
 from services.eventlog.wire import headers
+from services.kernel.clock import boot_id
 from services.kernel.postgres import Connection, queries
 from services.kernel.settings import Settings
 from services.kernel.topic_identity import TopicIdentity
@@ -27,9 +28,10 @@ doubled each time."""
 LINGER_S = 0.05
 """How long what is no case event waits for others: each batch costs the broker and every reader a turn of its own."""
 REWIND = timedelta(hours=1)
-"""Kafka does not fsync each write: after an unclean stop, what it acknowledged last is sent again.
+"""Kafka does not fsync each write: after a power cut, what it acknowledged last is sent again.
 
-Counted back from the checkpoint's last move, not from now: an outage may last longer than this.
+A process that was killed loses nothing of it, the machine keeps what was written; so only when the machine has started
+anew since, or nobody can tell. Counted back from the checkpoint's last move, not from now: an outage may last longer than this.
 """
 _ACTIVE_LOCK = 116_001
 
@@ -104,11 +106,12 @@ class Relay:
         """Takes the session lock; False while another relay holds it."""
         return bool(await self._connection.fetchval("select pg_try_advisory_lock($1)", _ACTIVE_LOCK))
 
-    async def begin(self, identity: TopicIdentity) -> None:
-        """Finds where to go on: at the checkpoint, an hour back after an unclean stop, at 0 on another cluster.
+    async def begin(self, identity: TopicIdentity, boot: str | None = None) -> None:
+        """Finds where to go on: at the checkpoint, an hour back after a power cut, at 0 on another cluster.
 
-        Raises RestoredDatabaseError when stored transaction ids are not below the server's next one.
+        `boot`: which boot of the machine this is, by default what the machine says. Raises RestoredDatabaseError when stored transaction ids are not below the server's next one.
         """
+        boot = boot_id() if boot is None else boot
         check = await self._connection.fetchrow(_SQL["next_transaction"])
         if check["beyond"]:
             raise RestoredDatabaseError(
@@ -123,9 +126,9 @@ class Relay:
         )
         if not same:
             await self._connection.execute(_SQL["checkpoint_start"], identity.cluster_id, topics)
-        elif not row["clean_stop"]:
+        elif not row["clean_stop"] and (not boot or row["boot_id"] != boot):
             await self._connection.execute(_SQL["checkpoint_rewind"], REWIND)
-        await self._connection.execute(_SQL["checkpoint_close"], False)
+        await self._connection.execute(_SQL["checkpoint_open"], boot)
         self._at = Point.of(await self._connection.fetchrow(_SQL["checkpoint"]))
         await self._connection.add_listener(CHANNEL, self._told)
         log.info("relay begins", same_cluster=same, position=self._at.position)
@@ -146,7 +149,7 @@ class Relay:
             else:
                 look_s = FIRST_LOOK_S
                 await self._pause(stop, POLL_S)
-        await self._connection.execute(_SQL["checkpoint_close"], True)
+        await self._connection.execute(_SQL["checkpoint_close"])
 
     async def _pause(self, stop: asyncio.Event, seconds: float) -> None:
         waiting = [asyncio.ensure_future(self._hint.wait()), asyncio.ensure_future(stop.wait())]

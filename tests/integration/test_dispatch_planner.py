@@ -214,6 +214,17 @@ async def test_batch_without_anything_live_costs_one_small_transaction(ground):
 # ── once, and in the end dark ───────────────────────────────────────────────────────────────────────────────
 
 
+async def test_what_was_acted_on_before_is_told_by_its_headers_alone(ground):
+    """A log that is sent again costs one question a batch: nothing of it is read, let alone set aside."""
+    await add_recipient(ground.pool)
+    await ground.release()
+    await ground.replay()
+    before = await snapshot(ground.pool)
+    await ground.planner.apply([replace(message, value=b"{") for message in await ground.messages()])
+    assert await snapshot(ground.pool) == before
+    assert not await ground.pool.fetchval("select count(*) from dispatch.parked")
+
+
 async def test_replay_of_the_whole_topic_changes_nothing(ground):
     """Released, updated, ended, assessed: the same messages again leave every row as it was."""
     await add_recipient(ground.pool)
