@@ -53,6 +53,12 @@ class Servers:
 
 
 @pytest.fixture(scope="session")
+def master_key() -> str:
+    """The key every vault of these tests is sealed with."""
+    return MASTER_KEY
+
+
+@pytest.fixture(scope="session")
 def servers() -> Iterator[Servers]:
     """The servers of this run, started by whoever needs one first, stopped at the end."""
     with tempfile.TemporaryDirectory(prefix="zoeklicht-test-") as folder, ExitStack() as stack:

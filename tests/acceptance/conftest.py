@@ -9,20 +9,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from installation import Installation, register
+from installation import HELPERS, Installation, displays, register
 from partners import PartnerServer
-
-DISPLAYS = 31
-
-
-def displays(count: int = DISPLAYS) -> dict[str, dict]:
-    return {f"display-{n:02d}": {} for n in range(count)}
-
-
-HELPERS = {
-    "unit": {"audience": "missing_persons_unit"},
-    "team": {"audience": "mobile_team"},
-}
 
 
 @pytest.fixture

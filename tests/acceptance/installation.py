@@ -17,6 +17,15 @@ import psutil
 COMMAND = [sys.executable, "-m", "services.cli.main"]
 READY_WITHIN_S = 240.0
 """Ten processes at once on two slow cores; whoever does not wait in vain does not wait for this."""
+DISPLAYS = 31
+HELPERS = {
+    "unit": {"audience": "missing_persons_unit"},
+    "team": {"audience": "mobile_team"},
+}
+
+
+def displays(count: int = DISPLAYS) -> dict[str, dict]:
+    return {f"display-{n:02d}": {} for n in range(count)}
 
 
 def free_port() -> int:

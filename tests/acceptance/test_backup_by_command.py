@@ -8,8 +8,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 import pytest
-from conftest import displays
-from installation import CASE, COMMAND, register, release
+from installation import CASE, COMMAND, displays, register, release
 
 YEAR = datetime.now(ZoneInfo("Europe/Brussels")).year
 

@@ -6,8 +6,7 @@ import subprocess
 
 import psutil
 import pytest
-from conftest import displays
-from installation import CASE, COMMAND, register, release
+from installation import CASE, COMMAND, displays, register, release
 
 from services.dispatch.emergency.pack import new_identity
 

@@ -7,8 +7,7 @@ from uuid import uuid4
 
 import aiohttp
 import pytest
-from conftest import HELPERS, displays
-from installation import CASE, COMMAND, Installation, consents, register
+from installation import CASE, COMMAND, HELPERS, Installation, consents, displays, register
 
 VICTIMS = ("intake", "relay", "criteria", "dispatch", "sender", "auditor", "projections", "web", "kafka")
 ANSWERED_WITHIN_S = SEEN_WITHIN_S = 240.0

@@ -4,7 +4,6 @@ import asyncio
 import os
 import signal
 
-from conftest import MASTER_KEY
 from projections_ground import History, brussels, connected, ends, follow, live, relay_all
 
 from schemas.events import TOPICS
@@ -30,7 +29,7 @@ class Noting(CaseList):
         await super().apply(connection, events)
 
 
-async def test_a_crash_of_the_database_loses_nothing(kafka, tmp_path, monkeypatch):
+async def test_a_crash_of_the_database_loses_nothing(kafka, master_key, tmp_path, monkeypatch):
     """Commits of read models do not wait for the disk; whatever a crash takes of them, it takes their place in Kafka too."""
     monkeypatch.setattr("services.projections.stream.MAX_BATCH", 5)
     server = EmbeddedPostgres(tmp_path / "postgres", log_file=tmp_path / "postgres.log")
@@ -41,7 +40,7 @@ async def test_a_crash_of_the_database_loses_nothing(kafka, tmp_path, monkeypatc
         kafka_bootstrap_servers=kafka,
         topic_prefix=f"crash-{os.getpid()}-",
         topic_partitions=3,
-        master_key=MASTER_KEY,
+        master_key=master_key,
     )
     try:
         await migrate_all(settings)

@@ -1,4 +1,4 @@
-"""The tables of promises and of threats name tests that exist."""
+"""The tables of promises and of threats name tests that exist; what tests share has a name that is found."""
 
 import ast
 import re
@@ -55,3 +55,22 @@ def test_every_kind_of_attacker_is_there():
     bold = " ".join(said for said, _ in rows("threats.md") if said.startswith("**")).lower()
     for who in ("violent parent", "curious partner", "stolen laptop", "forged release", "denial of service"):
         assert who in bold
+
+
+@pytest.mark.parametrize(
+    "folder", sorted(p.parent for p in (ROOT / "tests").rglob("conftest.py")), ids=lambda f: f.name
+)
+def test_nobody_imports_a_conftest(folder):
+    """There are several, and which one a name means depends on which was read first: helpers live in modules."""
+    readers = [
+        path.name
+        for path in folder.rglob("*.py")
+        if re.search(r"^\s*(from|import) conftest\b", path.read_text(encoding="utf-8"), re.MULTILINE)
+    ]
+    assert readers == []
+
+
+def test_every_module_of_tests_has_a_name_of_its_own():
+    """The folders of tests are searched one after the other: the first of two modules of one name hides the other."""
+    names = [p.name for p in (ROOT / "tests").rglob("*.py") if p.name != "conftest.py"]
+    assert sorted(names) == sorted(set(names))
