@@ -264,12 +264,15 @@ def partner_kit(
     timeout: Annotated[
         float, typer.Option(min=0.1, max=60, help="Seconds after which the sender gives up.")
     ] = 10.0,
+    messages: Annotated[
+        Literal["json", "cap"], typer.Option(help="What the receiver takes alerts in.")
+    ] = "json",
     form: Annotated[Literal["table", "json"], typer.Option("--format", help="How to write it.")] = "table",
 ) -> None:
     """Test a partner's receiver with exercise alerts about nobody; exit 1 when a check fails."""
     from services.partnerkit.kit import Wish, run
 
-    wish = Wish(url, secret, token, state_url, listen, receipts_url, restart, timeout)
+    wish = Wish(url, secret, token, state_url, listen, receipts_url, restart, timeout, messages=messages)
     do(lambda: run(wish, form))
 
 

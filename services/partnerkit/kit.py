@@ -16,11 +16,14 @@ from services.partnerkit import messages
 from services.partnerkit.checklist import CHECKS, RESTART, Check
 from services.partnerkit.errors import FailedError, KitError
 from services.partnerkit.report import Finding, Report
-from services.partnerkit.trial import Pace, Trial, keys_of
+from services.partnerkit.trial import Pace, Trial, cap_key_of, keys_of
 from services.partnerkit.witness import Witness
 
 _ASK_S = 1.0
 err = Console(highlight=False, soft_wrap=True, stderr=True)
+
+
+MessageFormat = Literal["json", "cap"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,7 @@ class Wish:
     timeout_s: float = 10.0
     wait_s: float = 300.0
     pace: Pace = field(default_factory=Pace)
+    messages: MessageFormat = "json"
 
 
 async def try_out(
@@ -47,7 +51,10 @@ async def try_out(
     async with aiohttp.ClientSession(trust_env=False) as session:
         witness = Witness(session, wish.token, wish.state_url, wish.receipts_url)
         await witness.listen(wish.listen)
-        trial = Trial(wish.url, keys, session, witness, wish.timeout_s, wish.pace, wish.restart)
+        cap_key = cap_key_of(secret) if wish.messages == "cap" else None
+        trial = Trial(
+            wish.url, keys, session, witness, wish.timeout_s, wish.pace, wish.restart, cap_key=cap_key
+        )
         checks = [*CHECKS, *([RESTART] if wish.restart else [])]
         try:
             await _somebody(trial, wish)
@@ -90,6 +97,10 @@ async def run(wish: Wish, form: Literal["table", "json"]) -> int:
     if wish.secret is None:
         err.print(f"No --secret: start your receiver with ZOEKLICHT_SECRET={secret}")
         err.print(f"The kit waits up to {wish.wait_s:.0f} s until it takes a ping.")
+    if wish.messages == "cap":
+        err.print(
+            f"The XML signatures of this kit are of this certificate:\n{cap_key_of(secret).pem.decode()}"
+        )
     with err.status("testing") as status:
         report = await try_out(
             wish, secret, lambda number, one: status.update(f"{number} of {len(CHECKS)}: it {one.says}")

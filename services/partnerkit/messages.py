@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID, uuid4
 
 import orjson
@@ -11,8 +11,13 @@ import orjson
 from schemas.commands import Text
 from schemas.payloads import AlertBody, AlertMessage, DisplayRenewed, PersonShown, PingBody, RenewedAlert
 from schemas.vocabulary import AlertKind, Language, Mode
+from services.dispatch.transport import CONTENT_TYPES
 
 DISPLAY_FOR_S = 1800
+AREA = "24062"
+PERSON: dict[str, Any] = {"name": "Lou Voorbeeld", "age": 14}
+TEXT = Text(headline="EXERCISE {}", body="Lou Voorbeeld is invented.")
+"""The headline takes the number of the revision."""
 Type = Literal["alert.issued", "alert.updated", "alert.withdrawn"]
 
 
@@ -53,12 +58,12 @@ class Exercise:
             shown = {
                 "expires_at": now + timedelta(hours=1),
                 "display_for_s": display_for_s,
-                "areas": ["24062"],
+                "areas": [AREA],
                 "texts": {
-                    language: Text(headline=f"EXERCISE {revision}", body="Lou Voorbeeld is invented.")
+                    language: Text(headline=TEXT.headline.format(revision), body=TEXT.body)
                     for language in (Language.NL, Language.FR, Language.EN)
                 },
-                "persons": [PersonShown(name="Lou Voorbeeld", age=14)],
+                "persons": [PersonShown(**PERSON)],
                 "media": [],
             }
             body = body.model_copy(update=shown)
@@ -68,6 +73,11 @@ class Exercise:
 def ping() -> bytes:
     """Only whether somebody answers."""
     return _written(AlertMessage(type="ping", timestamp=datetime.now(UTC), data=PingBody()))
+
+
+def content_type(body: bytes) -> str:
+    """What a partner is told that a body is: XML begins with `<`, and JSON never does."""
+    return CONTENT_TYPES["cap" if body.startswith(b"<") else "json"]
 
 
 def respelled(body: bytes) -> bytes:

@@ -10,10 +10,13 @@ from uuid import uuid4
 import aiohttp
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from services.cap import SigningKey
+from services.cap.keys import SEED_BYTES
 from services.dispatch.outcomes import HTTP_OK
 from services.kernel.signing import SigningKeys, headers, parse_secret
+from services.partnerkit.cap_messages import CapExercise
 from services.partnerkit.errors import FailedError, KitError
-from services.partnerkit.messages import Exercise
+from services.partnerkit.messages import Exercise, content_type
 from services.partnerkit.witness import Witness
 
 LAST_REVISION = 1000
@@ -38,6 +41,7 @@ class Trial:
     """Where messages go, and what they are signed with.
 
     `timeout_s`: after which the sender gives an attempt up. `restart`: a shell command that restarts the receiver.
+    `cap_key`: what the alerts are signed with inside when they are CAP; None: they are JSON.
     """
 
     url: str
@@ -47,11 +51,13 @@ class Trial:
     timeout_s: float = 10.0
     pace: Pace = field(default_factory=Pace)
     restart: str | None = None
+    cap_key: SigningKey | None = None
     _alerts: list[Exercise] = field(default_factory=list)
 
     def exercise(self) -> Exercise:
         """A new invented alert."""
-        alert = Exercise(self.witness.url)
+        key, url = self.cap_key, self.witness.url
+        alert = Exercise(url) if key is None else CapExercise(url, signing_key=key)
         self._alerts.append(alert)
         return alert
 
@@ -73,7 +79,7 @@ class Trial:
             async with self.session.post(
                 self.url,
                 data=body,
-                headers={"Content-Type": "application/json", **head},
+                headers={"Content-Type": content_type(body), **head},
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(total=self.timeout_s),
             ) as answer:
@@ -108,3 +114,9 @@ def keys_of(secret: str) -> SigningKeys:
     shared = parse_secret(secret)
     seed = hashlib.sha256(b"zoeklicht/partner-kit/" + shared).digest()
     return SigningKeys([shared], Ed25519PrivateKey.from_private_bytes(seed))
+
+
+def cap_key_of(secret: str) -> SigningKey:
+    """The key of the XML signature inside CAP messages; it follows from the secret, as the other does."""
+    seed = hashlib.shake_256(b"zoeklicht/partner-kit/cap/" + parse_secret(secret)).digest(SEED_BYTES)
+    return SigningKey.derived(seed, "zoeklicht partner kit")

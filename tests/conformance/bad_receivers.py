@@ -10,14 +10,18 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
+from services.cap import Verdict, read, verify
+from services.dispatch.transport import CONTENT_TYPES
 from services.partnerkit.receiver import Displays, authentic
-from services.partnerkit.trial import keys_of
+from services.partnerkit.trial import cap_key_of, keys_of
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 TOKEN = "token-of-this-partner"
 TICK_S = 0.1
 SLOW_S = 5.0
 KEYS = keys_of(SECRET).secrets
+CAP_CERTIFICATE = cap_key_of(SECRET).certificate
+KINDS = {"Alert": "alert.issued", "Update": "alert.updated", "Cancel": "alert.withdrawn"}
 
 
 class BadDisplays(Displays):
@@ -70,6 +74,7 @@ class BadReceiver:
         self._session = session
         self._tasks: set[asyncio.Task[None]] = set()
         self._ids: set[str] = set()
+        self._receipts_url: str | None = None
 
     async def tick(self) -> None:
         while True:
@@ -81,7 +86,8 @@ class BadReceiver:
         body = await request.read()
         if not self._believes({name.lower(): value for name, value in request.headers.items()}, body):
             return web.Response(status=200 if self.fault == "never says no" else 401)
-        message, message_id = json.loads(body), request.headers.get("webhook-id", "")
+        message = self._from_cap(body) if request.content_type == CONTENT_TYPES["cap"] else json.loads(body)
+        message_id = request.headers.get("webhook-id", "")
         if self.fault == "refuses a repeat" and message_id in self._ids:
             return web.Response(status=409)
         self._ids.add(message_id)
@@ -119,6 +125,19 @@ class BadReceiver:
             case "reads one signature":
                 headers["webhook-signature"] = headers.get("webhook-signature", "").split(" ")[0]
         return authentic(KEYS, headers, body, now)
+
+    def _from_cap(self, body: bytes) -> dict[str, Any]:
+        """What a CAP message says, in the words of the other format."""
+        said = read(body)
+        if verify(body, certificate=CAP_CERTIFICATE) is not Verdict.VALID:
+            raise web.HTTPBadRequest(text="not rightly signed inside")
+        alert_id, revision = said.identifier.split(".")[:2]
+        data: dict[str, Any] = {"alert_id": alert_id, "revision": int(revision)}
+        for info in said.infos[:1]:  # a Cancel has none: its receipts go where those of the alert went
+            self._receipts_url = str(info.parameter("receipts_url"))
+            data["display_for_s"] = int(str(info.parameter("display_for_s")))
+            data["expires_at"] = info.expires.isoformat() if info.expires else None
+        return {"type": KINDS[said.msg_type], "data": data | {"receipts_url": self._receipts_url}}
 
     def _confirm(self) -> None:
         due, self.displays.state["receipts"] = self.displays.state["receipts"], []

@@ -54,12 +54,25 @@ BY_STATE = {
     "shows again after the end": {"relight", "overtaken"},
 }
 
+IN_CAP = {
+    "": set(),
+    "believes everybody": {"unsigned", "forged", "tampered"},
+    "ignores updates": {"update", "old-revision"},
+    "shows again after the end": {"relight", "overtaken"},
+    "ignores withdrawals": {"receipts", "withdrawal", "relight"},
+    "ignores the lease": {"lease-end"},
+    "counts the lease from arrival": {"lease-end"},
+    "ignores renewals": {"renewal"},
+    "confirms another revision": {"receipts"},
+}
 
-async def _tried(fault, *, by_state):
+
+async def _tried(fault, *, by_state, messages="json"):
     async with bad_receiver(fault) as url:
         state = f"{url}state" if by_state else None
         pace = IMPATIENT if BY_RECEIPTS.get(fault, set()) >= SEEN and not by_state else PACE
-        report = await try_out(Wish(url, SECRET, TOKEN, state, timeout_s=SLOW_S / 2, pace=pace), SECRET)
+        wish = Wish(url, SECRET, TOKEN, state, timeout_s=SLOW_S / 2, pace=pace, messages=messages)
+        report = await try_out(wish, SECRET)
         async with aiohttp.ClientSession() as client, client.get(f"{url}state") as answer:
             return report, (await answer.json())["alerts"]
 
@@ -80,6 +93,7 @@ async def tried(tmp_path_factory):
     folder = tmp_path_factory.mktemp
     trials = {(fault, "receipts"): _tried(fault, by_state=False) for fault in BY_RECEIPTS}
     trials |= {(fault, "state"): _tried(fault, by_state=True) for fault in BY_STATE}
+    trials |= {(fault, "cap"): _tried(fault, by_state=True, messages="cap") for fault in IN_CAP}
     trials |= {("reference", one): _reference(one, folder(one)) for one in ("python", "typescript")}
     for one in ("python", "typescript"):
         trials["reference by receipts", one] = _reference(one, folder(one), by_state=False)
@@ -100,6 +114,13 @@ def test_receipts_show_exactly_the_fault(tried, fault, wanted):
 def test_state_page_shows_exactly_the_fault(tried, fault, wanted):
     """With a page that says what is on display, wrong receipts are a fault of their own."""
     assert {one.name for one in tried[fault, "state"][0].findings if not one.passed} == wanted
+
+
+@pytest.mark.parametrize(("fault", "wanted"), IN_CAP.items())
+def test_a_receiver_of_cap_is_tested_in_cap(tried, fault, wanted):
+    """A receiver that reads every alert as valid CAP, signed inside, passes; its faults are named as the others' are."""
+    findings = tried[fault, "cap"][0].findings
+    assert {one.name: one.seen for one in findings if not one.passed}.keys() == wanted
 
 
 def test_each_check_fails_somebody(tried):
