@@ -32,7 +32,7 @@ from services.dispatch.retention import purge
 from services.kernel.embedded import EmbeddedPostgres
 from services.kernel.postgres import create_pool
 from services.kernel.settings import load_settings
-from services.kernel.vault import Vault
+from services.kernel.vault import Vault, ring_of
 
 DISPLAYS, HANGING, GOAL_MS, GOAL_S = 31, 3, 250, 60
 IN_BACK_OFF = 10_000
@@ -117,7 +117,7 @@ async def dark(size: int, folder: Path) -> Figures:
         )
         pool = await create_pool(settings.database_url.get_secret_value(), size=2)
         keys = await create_pool(settings.vault_url, size=2)
-        one = Bench(pool, Vault(keys, settings.master_key_bytes), settings, folder)
+        one = Bench(pool, Vault(keys, ring_of(settings)), settings, folder)
         # Nobody listens there, and their breakers are open: what they are to get waits.
         away = await one.recipients(100, "http://127.0.0.1:9/hook")
         # Of exercises, so that the bench's own alerts are not for them.

@@ -19,7 +19,7 @@ from services.kernel.embedded import EmbeddedPostgres
 from services.kernel.postgres import create_pool
 from services.kernel.settings import Settings, load_settings
 from services.kernel.signing import new_secret
-from services.kernel.vault import Vault, context, derive, key_name, seal
+from services.kernel.vault import Vault, context, derive, key_name, ring_of, seal
 
 MASTER_KEY = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 BODY = '{"type": "alert.issued", "data": {"texts": "' + "x" * 1500 + '"}}'
@@ -153,7 +153,7 @@ async def bench(folder: Path) -> AsyncIterator[Bench]:
         await migrate_all(settings)
         pool = await create_pool(settings.database_url.get_secret_value(), size=4, application="bench")
         keys = await create_pool(settings.vault_url, size=2, application="bench-vault")
-        yield Bench(pool, Vault(keys, settings.master_key_bytes), settings, folder)
+        yield Bench(pool, Vault(keys, ring_of(settings)), settings, folder)
         await pool.close()
         await keys.close()
     finally:

@@ -30,7 +30,7 @@ from services.intake.sealing import key_names, sealed_event
 from services.kernel.embedded import EmbeddedPostgres
 from services.kernel.migrations import migrate
 from services.kernel.postgres import create_pool
-from services.kernel.vault import Vault, key_name
+from services.kernel.vault import LocalKey, Ring, Vault, key_name
 
 ROOT = Path(__file__).parents[1]
 WRITERS = 8
@@ -132,7 +132,7 @@ async def measure(events: int, rounds: int) -> dict[str, object]:
             try:
                 await migrate(pool, ("services.kernel", "services.eventlog"))
                 await migrate(keys, ("services.kernel.vault",))
-                figures = await measured(pool, Vault(keys, os.urandom(32)), events, rounds)
+                figures = await measured(pool, Vault(keys, Ring([LocalKey(os.urandom(32))])), events, rounds)
             finally:
                 await pool.close()
                 await keys.close()

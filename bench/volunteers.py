@@ -30,7 +30,7 @@ from services.cli.database import migrate_all
 from services.kernel.embedded import EmbeddedPostgres
 from services.kernel.postgres import create_pool
 from services.kernel.settings import load_settings
-from services.kernel.vault import Vault
+from services.kernel.vault import Vault, ring_of
 from services.volunteers.callouts import SQL, found, load
 from services.volunteers.domain import callout as domain
 from services.volunteers.domain.availability import minute_of_week
@@ -66,7 +66,7 @@ async def ground(folder: Path) -> AsyncIterator[Ground]:
             pool = await create_pool(settings.database_url.get_secret_value(), size=5)
             keys = await create_pool(settings.vault_url, size=5)
             try:
-                yield Ground(pool, Vault(keys, settings.master_key_bytes), settings, None, None)
+                yield Ground(pool, Vault(keys, ring_of(settings)), settings, None, None)
             finally:
                 await pool.close()
                 await keys.close()

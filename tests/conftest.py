@@ -20,7 +20,7 @@ from services.kernel.embedded import EmbeddedKafka, EmbeddedPostgres
 from services.kernel.kafka import create_topics
 from services.kernel.postgres import create_pool
 from services.kernel.settings import Settings, load_settings
-from services.kernel.vault import Vault
+from services.kernel.vault import Vault, ring_of
 
 MASTER_KEY = base64.b64encode(bytes(range(32))).decode()
 _numbers = itertools.count(1)
@@ -180,5 +180,5 @@ async def pool(settings: Settings) -> AsyncIterator[asyncpg.Pool]:
 async def vault(settings: Settings) -> AsyncIterator[Vault]:
     """The keys of the test's own installation."""
     pool = await create_pool(settings.vault_url, size=4, application="test-vault")
-    yield Vault(pool, settings.master_key_bytes)
+    yield Vault(pool, ring_of(settings))
     await pool.close()

@@ -28,7 +28,7 @@ from services.intake.policy import load_policy
 from services.kernel.postgres import create_pool
 from services.kernel.principals import Principal, Role
 from services.kernel.problems import ConflictError
-from services.kernel.vault import Vault
+from services.kernel.vault import Vault, ring_of
 
 _NOTE = "withdrawn by the emergency pack while the system was down"
 
@@ -138,7 +138,7 @@ async def take_in_report(data: Path, report: Path) -> None:
         settings = found.settings
         keys = await create_pool(settings.vault_url, size=2, application="zoeklicht-emergency-vault")
         try:
-            vault = Vault(keys, settings.master_key_bytes)
+            vault = Vault(keys, ring_of(settings))
             results = await take_in(Publisher(pool, vault, settings), lines)
             deps = IntakeDeps(pool, vault, settings, load_policy(settings.policy))
             for one in results:

@@ -32,7 +32,7 @@ from services.kernel.errors import ZoeklichtError
 from services.kernel.ids import new_id
 from services.kernel.postgres import create_pool
 from services.kernel.principals import LEADS, Principal, Role
-from services.kernel.vault import Vault
+from services.kernel.vault import Vault, ring_of
 from services.volunteers import erasing as volunteers
 from services.volunteers.desk import VolunteerDeps
 
@@ -48,7 +48,7 @@ async def _desk(data: Path) -> AsyncIterator[IntakeDeps]:
     async with system(Place(data), with_kafka=False) as found, pool_of(found) as pool:
         keys = await create_pool(found.settings.vault_url, size=1, application="zoeklicht-cli-vault")
         try:
-            vault = Vault(keys, found.settings.master_key_bytes)
+            vault = Vault(keys, ring_of(found.settings))
             yield IntakeDeps(pool, vault, found.settings, load_policy(found.settings.policy))
         finally:
             await keys.close()

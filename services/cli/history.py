@@ -16,7 +16,7 @@ from services.intake.import_file import FileLines
 from services.intake.importer import ImportResult, import_lines
 from services.intake.policy import load_policy
 from services.kernel.postgres import Pool, create_pool
-from services.kernel.vault import Vault
+from services.kernel.vault import Vault, ring_of
 from services.projections.models import case_list
 
 _PAGE = 200
@@ -49,7 +49,7 @@ async def _import(
 ) -> ImportResult:
     keys = await create_pool(found.settings.vault_url, size=2, application="zoeklicht-import-vault")
     try:
-        vault = Vault(keys, found.settings.master_key_bytes)
+        vault = Vault(keys, ring_of(found.settings))
         deps = IntakeDeps(pool, vault, found.settings, load_policy(found.settings.policy))
         return await import_lines(deps, lines, progress)
     finally:

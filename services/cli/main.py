@@ -14,6 +14,7 @@ from services.cli.backup_app import backup_app
 from services.cli.criteria_app import criteria_app
 from services.cli.emergency_app import emergency_app
 from services.cli.erase_app import erase_app
+from services.cli.keys_app import keys_app
 from services.cli.options import DEFAULT_DATA, DataOption, do
 from services.cli.paging_app import duty_app, page_app
 from services.cli.partner_app import partner_app
@@ -35,6 +36,7 @@ topics_app = typer.Typer(help="The topics in Kafka.", no_args_is_help=True)
 report_app = typer.Typer(help="Figures from the read models.", no_args_is_help=True)
 app.add_typer(topics_app, name="topics")
 app.add_typer(token_app, name="token")
+app.add_typer(keys_app, name="keys")
 app.add_typer(partner_app, name="partner")
 app.add_typer(volunteers_app, name="volunteers")
 app.add_typer(page_app, name="page")

@@ -26,7 +26,7 @@ from services.dispatch.publish import Publisher
 from services.dispatch.reconcile import reconcile_now
 from services.kernel.errors import ZoeklichtError
 from services.kernel.postgres import create_pool, in_transaction
-from services.kernel.vault import Vault
+from services.kernel.vault import Vault, ring_of
 
 _LOOK_S = 0.2
 _PAGE = 200
@@ -52,7 +52,7 @@ async def desk(data: Path, *, loopback: bool = False) -> AsyncIterator[DispatchD
         settings = settings.model_copy(update=changes)
         keys = await create_pool(settings.vault_url, size=1, application="zoeklicht-cli-vault")
         try:
-            yield DispatchDeps(pool, Vault(keys, settings.master_key_bytes), settings)
+            yield DispatchDeps(pool, Vault(keys, ring_of(settings)), settings)
         finally:
             await keys.close()
 

@@ -28,7 +28,7 @@ from services.kernel.backup.unfinished import begin, finish, unfinished
 from services.kernel.kafka import end_offsets
 from services.kernel.postgres import Pool, create_pool, queries
 from services.kernel.settings import Settings
-from services.kernel.vault import Vault, copies
+from services.kernel.vault import Vault, copies, ring_of
 
 _SQL = queries("services.cli", "restore.sql")
 _SHOWN = 20
@@ -177,7 +177,7 @@ async def _desk(settings: Settings) -> AsyncIterator[Desk]:
     pool = await create_pool(main, size=2, application="zoeklicht-restore")
     keys = await create_pool(settings.vault_url, size=2, application="zoeklicht-restore")
     try:
-        vault = Vault(keys, settings.master_key_bytes)
+        vault = Vault(keys, ring_of(settings))
         yield Desk(pool, keys, vault, settings, load_policy(settings.policy))
     finally:
         await keys.close()
@@ -191,6 +191,14 @@ async def _bring_back_keys(desk: Desk, wish: Wish, manifest: Manifest | None, er
     await desk.vault.destroy(logged | erased | await forget_again(desk, erased - logged))
     if manifest and wish.keys:
         rows = copies.read(content_of(wish.keys, manifest))
+        foreign = {row["master_id"] for row in rows if row["wrapped"] is not None} - ring_of(
+            desk.settings
+        ).key_ids
+        if foreign:
+            raise BackupError(
+                f"the keys of this backup are wrapped with {', '.join(sorted(foreign))}: name that key in"
+                " ZOEKLICHT_WRAPPING_KEYS after the first one, and restore again"
+            )
         async with desk.keys.acquire() as connection, connection.transaction():
             back = await copies.bring_back(connection, rows)
         console.print(f"{back} keys came back; {len(await copies.destroyed(desk.keys))} stay destroyed")

@@ -18,7 +18,7 @@ from services.kernel.audit import note
 from services.kernel.ids import new_id
 from services.kernel.postgres import create_pool, in_transaction
 from services.kernel.principals import Principal, Role
-from services.kernel.vault import Vault
+from services.kernel.vault import Vault, ring_of
 from services.volunteers import roster
 from services.volunteers.desk import Ask, VolunteerDeps
 from services.volunteers.domain.people import Volunteer
@@ -35,7 +35,7 @@ async def desk(data: Path) -> AsyncIterator[tuple[VolunteerDeps, Ask]]:
     async with system(Place(data), with_kafka=False) as found, pool_of(found) as pool:
         keys = await create_pool(found.settings.vault_url, size=1, application="zoeklicht-cli-vault")
         try:
-            deps = VolunteerDeps(pool, Vault(keys, found.settings.master_key_bytes), found.settings)
+            deps = VolunteerDeps(pool, Vault(keys, ring_of(found.settings)), found.settings)
             yield deps, Ask(Principal(f"cli:{getpass.getuser()}", Role.ADMIN), str(new_id()))
         finally:
             await keys.close()

@@ -16,7 +16,7 @@ from services.kernel.paging.dead_man import sign_of_life
 from services.kernel.paging.pager import Pager
 from services.kernel.postgres import Connection, create_pool, in_transaction
 from services.kernel.service import Runtime, run_service
-from services.kernel.vault import Vault
+from services.kernel.vault import Vault, ring_of
 
 EVERY_S = 60.0
 AUDIT_WITHIN_S = 900.0
@@ -31,7 +31,7 @@ async def serve(runtime: Runtime) -> None:
     settings = runtime.settings
     keys = await create_pool(settings.vault_url, size=1, keep=0, application="zoeklicht-auditor-vault")
     try:
-        publisher = Publisher(runtime.pool, Vault(keys, settings.master_key_bytes), settings)
+        publisher = Publisher(runtime.pool, Vault(keys, ring_of(settings)), settings)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(Pager(runtime.pool, settings).run(runtime.stop, runtime.works.doing))
             tasks.create_task(keep_writing(runtime))

@@ -13,7 +13,7 @@ from services.dispatch.stream import CONSUMER, Planner
 from services.kernel.postgres import create_pool
 from services.kernel.service import Runtime, run_service
 from services.kernel.streaming import follow
-from services.kernel.vault import Vault
+from services.kernel.vault import Vault, ring_of
 
 
 async def serve(runtime: Runtime) -> None:
@@ -21,7 +21,7 @@ async def serve(runtime: Runtime) -> None:
     settings = runtime.settings
     keys = await create_pool(settings.vault_url, size=2, application="zoeklicht-dispatch-vault")
     try:
-        vault = Vault(keys, settings.master_key_bytes)
+        vault = Vault(keys, ring_of(settings))
         publisher = Publisher(runtime.pool, vault, settings)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(run_stops(runtime, publisher))

@@ -15,7 +15,7 @@ from services.dispatch.sender import IN_FLIGHT, Sender
 from services.kernel.hints import Hints
 from services.kernel.postgres import AWAY, create_pool
 from services.kernel.service import Runtime, run_service
-from services.kernel.vault import Vault
+from services.kernel.vault import Vault, ring_of
 
 RENEW_POLL_S = 5.0
 SWEEP_S = 1.0
@@ -32,7 +32,7 @@ async def serve(runtime: Runtime) -> None:
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(IN_FLIGHT, "resolve"))
     keys = await create_pool(settings.vault_url, size=2, application="zoeklicht-sender-vault")
     try:
-        sender = Sender(runtime.pool, Vault(keys, settings.master_key_bytes), settings)
+        sender = Sender(runtime.pool, Vault(keys, ring_of(settings)), settings)
         pings = Pings(runtime.pool, settings, sender.transport, activate)
         renewals = Renewals(runtime.pool, settings, sender.transport)
         every = min(RENEW_POLL_S, settings.renew_every_s / 2)

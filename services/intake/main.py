@@ -22,7 +22,7 @@ from services.kernel.paging import all_clear, page
 from services.kernel.postgres import Connection, create_pool, in_transaction
 from services.kernel.principals import Principal, Role
 from services.kernel.service import Runtime, run_service
-from services.kernel.vault import Vault
+from services.kernel.vault import Vault, ring_of
 
 PAUSE_S = 0.5
 FORGET_EVERY_S = 600.0
@@ -142,7 +142,7 @@ async def _main(runtime: Runtime) -> None:
     policy = load_policy(settings.policy)
     keys = await create_pool(settings.vault_url, size=2, keep=0, application="zoeklicht-intake-vault")
     try:
-        deps = IntakeDeps(runtime.pool, Vault(keys, settings.master_key_bytes), settings, policy)
+        deps = IntakeDeps(runtime.pool, Vault(keys, ring_of(settings)), settings, policy)
         if armed := await arm_releases(deps):
             log.info("campaigns requested earlier wait for their release by policy", campaigns=armed)
         forget_at = 0.0

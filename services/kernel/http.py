@@ -17,7 +17,9 @@ from starlette.exceptions import HTTPException
 from schemas.base import Instant
 from services.kernel.http_idempotency import answered_before
 from services.kernel.idempotency import AnsweredBefore
-from services.kernel.problems import Problem, TooLargeError, field_errors
+from services.kernel.postgres import LOST
+from services.kernel.problems import Problem, TooLargeError, UnavailableError, field_errors
+from services.kernel.vault import WrappingError
 
 MAX_BODY_BYTES = 64 * 1024
 PROBLEM_JSON = "application/problem+json"
@@ -97,7 +99,15 @@ def _on_crash(request: Request, error: Exception) -> Response:
     return _plain(500, "internal", "our fault: it is logged; try again, and tell us the x-correlation-id")
 
 
+def _on_away(request: Request, error: Exception) -> Response:
+    log.warning("a part is away", method=request.method, error_class=type(error).__name__)
+    what = str(error) if isinstance(error, WrappingError) else "the database does not answer"
+    again = "nothing is lost: send it again, changes with the same Idempotency-Key"
+    return problem_response(UnavailableError("away", f"{what}; {again}", headers={"Retry-After": "2"}))
+
+
 _HANDLERS: dict[type[Exception], Handler] = {
+    **dict.fromkeys((WrappingError, *LOST), _on_away),
     Problem: _on_problem,
     RequestValidationError: _on_invalid,
     HTTPException: _on_http,

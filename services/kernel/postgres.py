@@ -29,6 +29,14 @@ AWAY = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientErr
 
 A query after the server's goodbye, but before the end of the connection was noticed, is an InternalClientError.
 """
+LOST = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    ConnectionError,
+)
+"""Of those, what is nobody's mistake: the server went, or never came."""
 IDLE_CONNECTION_S = 20.0
 _CONNECT_WITHIN_S = 10.0
 _COMMAND_WITHIN_S = 60.0

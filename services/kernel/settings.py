@@ -1,7 +1,5 @@
 """Settings from the environment. A wrong one stops the start with its name and what is allowed."""
 
-import base64
-import binascii
 import ssl
 from functools import cached_property
 from pathlib import Path
@@ -19,19 +17,18 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from services.kernel.errors import ZoeklichtError
+from services.kernel.key_settings import KeySettings
 from services.kernel.tls import client_context
-
-MASTER_KEY_BYTES = 32
 
 
 class SettingsError(ZoeklichtError):
     """A setting is missing or wrong; the message names it and says what is allowed."""
 
 
-class Settings(BaseSettings):
+class Settings(KeySettings):
     """Every setting, with its unit. Names without prefix are the usual ones of PostgreSQL and Kafka."""
 
     model_config = SettingsConfigDict(
@@ -83,8 +80,6 @@ class Settings(BaseSettings):
     """Before every topic and consumer group, so that installations can share a cluster."""
     topic_partitions: Annotated[int, Field(ge=1, le=1000)] = 12
     topic_replication: Annotated[int, Field(ge=1, le=9)] = 1
-    master_key: SecretStr
-    """32 bytes in base64; wraps the keys of children, cases and alerts."""
     calendar: str = "Europe/Brussels"
     policy: Path | None = None
     """A campaign policy in TOML; by default the one that ships with intake."""
@@ -282,17 +277,6 @@ class Settings(BaseSettings):
             raise ValueError("write postgresql://user:password@host:port/database")
         return value
 
-    @field_validator("master_key")
-    @classmethod
-    def _whole_key(cls, value: SecretStr) -> SecretStr:
-        try:
-            size = len(base64.b64decode(value.get_secret_value(), validate=True))
-        except binascii.Error:
-            size = 0
-        if size != MASTER_KEY_BYTES:
-            raise ValueError("write 32 random bytes in base64, for example from: openssl rand -base64 32")
-        return value
-
     @field_validator("lease_s")
     @classmethod
     def _long_lease(cls, value: float, info: object) -> float:
@@ -311,11 +295,6 @@ class Settings(BaseSettings):
                 "at most half of ZOEKLICHT_DISPLAY_FOR_S, or one lost renewal makes a display dark"
             )
         return value
-
-    @cached_property
-    def master_key_bytes(self) -> bytes:
-        """The master key itself."""
-        return base64.b64decode(self.master_key.get_secret_value())
 
     @cached_property
     def zone(self) -> ZoneInfo:

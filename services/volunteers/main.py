@@ -14,7 +14,7 @@ from services.kernel.hints import Hints
 from services.kernel.postgres import AWAY, create_pool
 from services.kernel.service import Runtime, run_service
 from services.kernel.streaming import follow
-from services.kernel.vault import Vault
+from services.kernel.vault import Vault, ring_of
 from services.volunteers.callouts import CALLED_CHANNEL
 from services.volunteers.desk import VolunteerDeps
 from services.volunteers.erasing import PART, erase
@@ -38,7 +38,7 @@ async def serve(runtime: Runtime) -> None:
         log.warning("volunteers are in the sandbox: nobody is told; set ZOEKLICHT_VOLUNTEER_CHANNELS=live")
     keys = await create_pool(settings.vault_url, size=2, keep=0, application="zoeklicht-volunteers-vault")
     try:
-        deps = VolunteerDeps(runtime.pool, Vault(keys, settings.master_key_bytes), settings)
+        deps = VolunteerDeps(runtime.pool, Vault(keys, ring_of(settings)), settings)
         url = settings.database_url.get_secret_value()
         channels = (LANE_CHANNEL, STOP_CHANNEL, CALLED_CHANNEL)
         async with (

@@ -26,7 +26,7 @@ from services.kernel.service import Runtime, run_service
 from services.kernel.settings import Settings
 from services.kernel.site import Site, face_of
 from services.kernel.site import api as site
-from services.kernel.vault import Vault
+from services.kernel.vault import Vault, ring_of
 from services.projections import api as projections
 from services.projections.statistics import api as statistics
 from services.volunteers import api as volunteers
@@ -85,7 +85,7 @@ async def _serve(runtime: Runtime) -> None:
 async def _routers(settings: Settings, stack: AsyncExitStack, board: Board, shown: Site) -> list[APIRouter]:
     """Each service's routes with that service's own pool, so that none can use up another's connections."""
     main, size = settings.database_url.get_secret_value(), settings.pool_size
-    vault = Vault(await _pool(stack, settings.vault_url, "vault", size), settings.master_key_bytes)
+    vault = Vault(await _pool(stack, settings.vault_url, "vault", size), ring_of(settings))
     pool = await _pool(stack, main, "intake", size)
     cases = IntakeDeps(pool, vault, settings, load_policy(settings.policy))
     figures = projections.ProjectionsDeps(await _pool(stack, main, "projections", size), settings)

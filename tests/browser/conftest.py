@@ -17,7 +17,7 @@ from room_ground import Room, beat, projecting
 from web_ground import until
 
 from services.kernel.postgres import create_pool
-from services.kernel.vault import Vault
+from services.kernel.vault import Vault, ring_of
 
 
 @pytest.fixture(scope="session")
@@ -49,7 +49,7 @@ async def visit(browser, served):
 async def room(served):
     """The same installation with a busy evening in it, relay and projections at work."""
     keys = await create_pool(served.settings.vault_url, size=2, application="browser-test-vault")
-    furnished = Room(served.pool, served.settings, Vault(keys, served.settings.master_key_bytes))
+    furnished = Room(served.pool, served.settings, Vault(keys, ring_of(served.settings)))
     await furnished.busy()
     async with projecting(served.settings):
 

@@ -7,7 +7,7 @@ from volunteers_ground import another, ground_of
 
 from schemas.commands import PlacePoster
 from services.kernel.postgres import create_pool
-from services.kernel.vault import Vault
+from services.kernel.vault import Vault, ring_of
 from services.volunteers import callouts
 
 
@@ -15,7 +15,7 @@ from services.volunteers import callouts
 async def ground(served):
     keys = await create_pool(served.settings.vault_url, size=2)
     try:
-        vault = Vault(keys, served.settings.master_key_bytes)
+        vault = Vault(keys, ring_of(served.settings))
         async with ground_of(served.pool, vault, served.settings) as found:
             yield found
     finally:

@@ -9,7 +9,7 @@ from room_ground import Room
 from test_operations import shown
 
 from services.kernel.postgres import create_pool
-from services.kernel.vault import Vault
+from services.kernel.vault import Vault, ring_of
 from services.web import live_api
 
 NAME = "2026-999"
@@ -99,7 +99,7 @@ async def own_room(shared_settings):
     pool = await create_pool(
         shared_settings.database_url.get_secret_value(), size=2, application="browser-test"
     )
-    yield Room(pool, shared_settings, Vault(keys, shared_settings.master_key_bytes))
+    yield Room(pool, shared_settings, Vault(keys, ring_of(shared_settings)))
     await pool.close()
     await keys.close()
 

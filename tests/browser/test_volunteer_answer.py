@@ -8,7 +8,7 @@ from volunteers_ground import another, ground_of
 
 from services.kernel.postgres import create_pool
 from services.kernel.site.languages import words_of
-from services.kernel.vault import Vault
+from services.kernel.vault import Vault, ring_of
 
 LANGUAGES = ("nl", "fr", "de", "en")
 
@@ -18,7 +18,7 @@ async def asked(served):
     """Somebody of each language was asked: the paths in their messages."""
     keys = await create_pool(served.settings.vault_url, size=2)
     try:
-        vault = Vault(keys, served.settings.master_key_bytes)
+        vault = Vault(keys, ring_of(served.settings))
         async with ground_of(served.pool, vault, served.settings) as ground:
             people = [
                 another(

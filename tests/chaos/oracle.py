@@ -67,6 +67,7 @@ async def judge(storm: Any) -> list[str]:
     limits = await _limits(storm)
     for receiver in storm.world.receivers.all:
         found += [f"refused by receiver {receiver.number}: {why}" for why in receiver.refused]
+        found += await _signed_wrongly(storm.world.pool, receiver)
         found += _identities(receiver)
         found += list(_begun_too_late(receiver, limits))
         found += _relit(receiver)
@@ -94,6 +95,25 @@ async def _two_at_once(pool: Any) -> list[str]:
         timedelta(seconds=LEASE_S - CLAIM_S),
     )
     return [f"two at once: {row['alert_id']} revision {row['revision']}" for row in rows]
+
+
+async def _signed_wrongly(pool: Any, receiver: Receiver) -> list[str]:
+    """What a receiver refused as too old was signed when its attempt began: the network, or a stopped sender, held it."""
+    found = []
+    for alert, revision, signed_at in receiver.late:
+        began = await pool.fetchval(
+            "select count(*) from dispatch.attempt t join dispatch.delivery d using (delivery_id)"
+            " where d.alert_id::text = $1 and d.revision = $2 and d.recipient_id = $3"
+            " and t.started_at between to_timestamp($4::float8) - $5::interval and to_timestamp($4::float8) + interval '2 s'",
+            alert,
+            revision,
+            receiver.recipient_id,
+            float(signed_at),
+            timedelta(seconds=LEASE_S),
+        )
+        if not began:
+            found.append(f"signed wrongly: {alert} revision {revision} to {receiver.number}, at {signed_at}")
+    return found
 
 
 async def _limits(storm: Any) -> dict[tuple[str, int, int], float]:

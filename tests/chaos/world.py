@@ -25,7 +25,7 @@ from services.kernel.kafka import create_topics
 from services.kernel.orphans import SUPERVISOR_PID
 from services.kernel.postgres import create_pool
 from services.kernel.settings import Settings, load_settings
-from services.kernel.vault import Vault
+from services.kernel.vault import Vault, ring_of
 
 T = TypeVar("T")
 
@@ -214,7 +214,7 @@ class World:
             self.settings.database_url.get_secret_value(), size=6, application="chaos"
         )
         self.keys = await create_pool(self.settings.vault_url, size=2, application="chaos-vault")
-        self.vault = Vault(self.keys, self.settings.master_key_bytes)
+        self.vault = Vault(self.keys, ring_of(self.settings))
 
     async def close(self) -> None:
         for pool in (self.pool, self.keys):

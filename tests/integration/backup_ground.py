@@ -22,7 +22,7 @@ from services.intake.policy import load_policy
 from services.kernel.postgres import create_pool, in_transaction
 from services.kernel.principals import Principal, Role
 from services.kernel.settings import Settings
-from services.kernel.vault import Vault
+from services.kernel.vault import Vault, ring_of
 from services.volunteers import callouts
 from services.volunteers.desk import Ask
 
@@ -94,7 +94,7 @@ async def opened(settings: Settings) -> AsyncIterator[IntakeDeps]:
     pool = await create_pool(settings.database_url.get_secret_value(), size=10, application="test-again")
     keys = await create_pool(settings.vault_url, size=4, application="test-again-vault")
     try:
-        yield IntakeDeps(pool, Vault(keys, settings.master_key_bytes), settings, load_policy())
+        yield IntakeDeps(pool, Vault(keys, ring_of(settings)), settings, load_policy())
     finally:
         await keys.close()
         await pool.close()

@@ -17,7 +17,7 @@ from services.intake.handlers.steps import IntakeDeps
 from services.intake.policy import load_policy
 from services.kernel.erasure import do_parts
 from services.kernel.postgres import in_transaction
-from services.kernel.vault import Vault, context, derive, key_name, seal
+from services.kernel.vault import Vault, context, derive, key_name, ring_of, seal
 
 CLOSED = {"type": "closed", "outcomes": [{"child": 0, "outcome": "found_safe"}]}
 
@@ -47,9 +47,7 @@ async def lit(site, **changes):
         "select delivery_id, alert_id from dispatch.delivery where recipient_id = $1", wall
     )
     place = context("delivery-x", row["delivery_id"], "attempt.1")
-    head = seal(
-        "attempts", derive(site.deps.settings.master_key_bytes, "attempts"), "took Lou Voorbeeld", place
-    )
+    head = seal("attempts", derive(ring_of(site.deps.settings), "attempts"), "took Lou Voorbeeld", place)
     await site.pool.execute(
         "insert into dispatch.attempt (delivery_id, fence, owner, ended_at, status, head)"
         " values ($1, 1, 'test', clock_timestamp(), 200, $2)",
@@ -298,7 +296,7 @@ async def test_whoever_is_killed_half_way_is_followed_by_one_that_ends_it(site):
     case, _, _, _ = await lit(site)
     erasure = await site.approved(case_id=case)
     await site.dispatched()
-    dying = DyingVault(site.vault._pool, site.deps.settings.master_key_bytes)
+    dying = DyingVault(site.vault._pool, ring_of(site.deps.settings))
     real, site.vault = site.vault, dying
     site.deps = IntakeDeps(site.pool, dying, site.deps.settings, site.deps.policy)
     site.helpers = type(site.helpers)(site.pool, dying, site.deps.settings)

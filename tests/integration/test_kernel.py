@@ -11,7 +11,7 @@ from services.kernel import auth, paging, principals
 from services.kernel.idempotency import AnsweredBefore, Idempotency, forget_old
 from services.kernel.migrations import MigrationError, migrate
 from services.kernel.problems import ConflictError, InvalidError
-from services.kernel.vault import KeyDestroyedError, Vault, VaultError, key_name
+from services.kernel.vault import KeyDestroyedError, LocalKey, Ring, Vault, VaultError, key_name
 
 
 async def test_keys_are_made_once_and_destroyed_for_ever(vault):
@@ -37,7 +37,7 @@ async def test_another_master_key_opens_nothing(vault):
     name = key_name("child", uuid4())
     await vault.ensure([name])
     with pytest.raises(VaultError, match="ZOEKLICHT_MASTER_KEY"):
-        await Vault(vault._pool, b"x" * 32).find([name])
+        await Vault(vault._pool, Ring([LocalKey(b"x" * 32)])).find([name])
 
 
 async def test_tokens_expire_and_are_revoked(pool):

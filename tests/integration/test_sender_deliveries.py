@@ -24,7 +24,7 @@ from services.eventlog.store import (
 )
 from services.kernel.paging import acknowledge, open_pages
 from services.kernel.postgres import AWAY, create_pool
-from services.kernel.vault import Vault
+from services.kernel.vault import Vault, ring_of
 
 
 @pytest.fixture
@@ -486,7 +486,7 @@ async def test_vault_that_is_away_holds_no_withdrawal_back(ground, sender, vault
     async with partners() as [partner], sending(sender):
         recipient = await ground.recipient(partner.url, state="paused")
         lit, ended = await ground.alert([recipient]), await ground.alert([recipient])
-        sender._vault = Vault(await closed_pool(ground.settings), ground.settings.master_key_bytes)
+        sender._vault = Vault(await closed_pool(ground.settings), ring_of(ground.settings))
         await ground.pool.execute("update dispatch.recipient set state = 'active'")
         await ground.revise(ended, "withdrawn")
         await partner.until(lambda seen: len(seen) == 1)

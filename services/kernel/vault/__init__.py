@@ -13,15 +13,21 @@ from services.kernel.vault.sealing import (
     unseal,
     unseal_bytes,
 )
+from services.kernel.vault.wrapping import LocalKey, Ring, TransitKey, WrappingError, ring_of
 
 __all__ = [
     "KeyDestroyedError",
+    "LocalKey",
+    "Ring",
+    "TransitKey",
     "Vault",
     "VaultError",
+    "WrappingError",
     "blind",
     "context",
     "derive",
     "key_name",
+    "ring_of",
     "seal",
     "seal_bytes",
     "unseal",

@@ -1,45 +1,44 @@
-"""The keys: each wrapped by the master key, in a database of their own outside the general backup."""
+"""The keys: each wrapped, in a database of their own outside the general backup."""
 
-import hashlib
-import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+from typing import Any
 
-from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from services.kernel.postgres import Pool
-from services.kernel.vault.sealing import NONCE, KeyDestroyedError, VaultError
+from services.kernel.postgres import Connection, Pool
+from services.kernel.vault.sealing import KeyDestroyedError
+from services.kernel.vault.wrapping import Ring
 
-_MASTER_KEY_BYTES = 32
 _ENSURE = (
     "with made as (insert into key (name, wrapped, master_id) select n, w, $3 from unnest($1::text[], $2::bytea[]) g(n, w)"
     " on conflict (name) do nothing returning name)"
-    " select name, null as wrapped from made"
-    " union all select name, wrapped from key where name = any($1) and wrapped is not null"
+    " select name, null as wrapped, '' as master_id from made"
+    " union all select name, wrapped, master_id from key where name = any($1) and wrapped is not null"
 )
 """Keys that are there, and in the same statement those that are made now: the latter with nothing, we know them."""
+_FIND = "select name, wrapped, master_id from key where name = any($1) and wrapped is not null"
 
 
 class Vault:
-    """The keys, each wrapped by the master key, in a database of their own outside the general backup."""
+    """The keys, each wrapped by the first key of a ring, in a database of their own outside the general backup."""
 
-    def __init__(self, pool: Pool, master_key: bytes) -> None:
-        if len(master_key) != _MASTER_KEY_BYTES:
-            raise VaultError("the master key must be 32 bytes")
+    def __init__(self, pool: Pool, ring: Ring) -> None:
         self._pool = pool
-        self._master = AESGCM(master_key)
-        self._master_id = hashlib.sha256(master_key).hexdigest()[:16]
+        self._ring = ring
 
     async def ensure(self, names: Iterable[str]) -> dict[str, bytes]:
-        """The keys of these names, made where missing. A destroyed key stays destroyed: KeyDestroyedError."""
-        fresh = {name: AESGCM.generate_key(256) for name in sorted(set(names))}
-        wrapped = [self._wrap(name, secret) for name, secret in fresh.items()]
+        """The keys of these names, made where missing. A destroyed key stays destroyed: KeyDestroyedError.
+
+        Raises WrappingError when what wraps them is away.
+        """
+        wanted = sorted(set(names))
+        fresh = {name: AESGCM.generate_key(256) for name in wanted}
+        wrapped = await self._ring.wrap(fresh)
         async with self._pool.acquire() as connection:
-            rows = await connection.fetch(_ENSURE, list(fresh), wrapped, self._master_id)
-        keys = {
-            row["name"]: self._unwrap(row["name"], row["wrapped"]) if row["wrapped"] else fresh[row["name"]]
-            for row in rows
-        }
+            rows = await connection.fetch(_ENSURE, wanted, [wrapped[n] for n in wanted], self._ring.key_id)
+        keys = {row["name"]: fresh[row["name"]] for row in rows if row["wrapped"] is None}
+        keys |= await opened(self._ring, [row for row in rows if row["wrapped"] is not None])
         # What somebody else made at the same moment was not to be seen yet.
         keys |= await self.find(list(fresh.keys() - keys.keys())) if len(keys) < len(fresh) else {}
         if len(keys) < len(fresh):
@@ -47,12 +46,10 @@ class Vault:
         return keys
 
     async def find(self, names: Sequence[str]) -> dict[str, bytes]:
-        """The keys that exist and are not destroyed."""
+        """The keys that exist and are not destroyed. Raises WrappingError when one cannot be opened now."""
         async with self._pool.acquire() as connection:
-            rows = await connection.fetch(
-                "select name, wrapped from key where name = any($1) and wrapped is not null", list(set(names))
-            )
-        return {row["name"]: self._unwrap(row["name"], row["wrapped"]) for row in rows}
+            rows = await connection.fetch(_FIND, list(set(names)))
+        return await opened(self._ring, rows)
 
     async def destroy(self, names: Iterable[str]) -> None:
         """Forgets these keys for ever; the names stay, so that nobody makes them anew. Twice is as good as once."""
@@ -64,14 +61,51 @@ class Vault:
                 sorted(set(names)),
             )
 
-    def _wrap(self, name: str, secret: bytes) -> bytes:
-        nonce = os.urandom(NONCE)
-        return nonce + self._master.encrypt(nonce, secret, name.encode())
 
-    def _unwrap(self, name: str, wrapped: bytes) -> bytes:
-        try:
-            return self._master.decrypt(wrapped[:NONCE], wrapped[NONCE:], name.encode())
-        except InvalidTag as error:
-            raise VaultError(
-                "ZOEKLICHT_MASTER_KEY does not open the keys in the vault: set the key they were wrapped with"
-            ) from error
+async def opened(ring: Ring, rows: Iterable[Any]) -> dict[str, bytes]:
+    """Name → key of rows of the vault, each with the key it was wrapped with. Raises WrappingError."""
+    keys: dict[str, bytes] = {}
+    for key_id, some in groupby(sorted(rows, key=lambda row: row["master_id"]), lambda row: row["master_id"]):
+        keys |= await ring.unwrap(key_id, {row["name"]: row["wrapped"] for row in some})
+    return keys
+
+
+# ── another key that wraps ──────────────────────────────────────────────────────────────────────────────────
+
+
+async def wrapped_with(connection: Pool | Connection) -> Mapping[str, int]:
+    """Id of a wrapping key → how many keys it wraps."""
+    rows = await connection.fetch(
+        "select master_id, count(*) as keys from key where wrapped is not null group by master_id order by master_id"
+    )
+    return {row["master_id"]: row["keys"] for row in rows}
+
+
+async def rewrap(
+    pool: Pool, ring: Ring, after: str, at_once: int, *, every: bool = False
+) -> tuple[str | None, int]:
+    """Wraps the next keys by name after `after` with the first of the ring; the last name and how many.
+
+    `every`: also those that it wraps already, so that a key service uses its newest version. A name of None: there are
+    no more. A key that is destroyed meanwhile stays destroyed. Raises WrappingError; what is done stays done.
+    """
+    rows = await pool.fetch(
+        "select name, wrapped, master_id from key where name > $1 and wrapped is not null"
+        " and ($2 or master_id <> $3) order by name limit $4",
+        after,
+        every,
+        ring.key_id,
+        at_once,
+    )
+    if not rows:
+        return None, 0
+    wrapped = await ring.wrap(await opened(ring, rows))
+    done = await pool.fetch(
+        "update key set wrapped = fresh, master_id = $4 from unnest($1::text[], $2::bytea[], $3::bytea[]) g(n, old, fresh)"
+        " where name = n and wrapped = old returning name",
+        [row["name"] for row in rows],
+        [row["wrapped"] for row in rows],
+        [wrapped[row["name"]] for row in rows],
+        ring.key_id,
+    )
+    return rows[-1]["name"], len(done)
