@@ -20,6 +20,10 @@ BATCH = 64
 GATHER_S = 0.005
 NOT_WANTED = "not_wanted"
 """The last look kept a message back: nothing left."""
+OFF_DUTY = "off_duty"
+"""The same, because they may not be called now."""
+TOO_LATE = "too_late"
+"""The same, because whoever comes would come too late."""
 _ACTOR = "volunteers"
 
 _SQL = queries("services.volunteers", "messages.sql")
@@ -139,7 +143,7 @@ def _number(sent: Sent) -> tuple[UUID, int]:
 
 
 def _state(sent: Sent) -> str:
-    if sent.error_class == NOT_WANTED:
+    if sent.error_class in (NOT_WANTED, OFF_DUTY, TOO_LATE):
         return "withheld"
     return "started" if sent.fate is Fate.AGAIN else sent.fate.value
 

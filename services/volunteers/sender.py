@@ -27,7 +27,7 @@ from services.volunteers import callouts, links
 from services.volunteers.desk import VolunteerDeps
 from services.volunteers.domain.people import kind_of
 from services.volunteers.gateways import Fate, Gateways, Handed, Letter
-from services.volunteers.recorder import NOT_WANTED, Recorder, Sent
+from services.volunteers.recorder import NOT_WANTED, OFF_DUTY, TOO_LATE, Recorder, Sent
 from services.volunteers.roster import volunteer_stream
 from services.volunteers.wording import Words, text, title
 
@@ -36,6 +36,8 @@ TRIES = 3
 """So often a channel is tried that says neither yes nor no; then the next one."""
 _AGAIN_S = (1.0, 5.0, 15.0)
 _ANSWERED = (Step.ASK, Step.CHANGED)
+_DISTURBS = (Step.STANDBY, Step.ASK)
+"""What nobody gets who may not be called now; whoever promised to come hears of changes and of the end at any hour."""
 _SQL = queries("services.volunteers", "messages.sql")
 log = structlog.get_logger()
 
@@ -130,26 +132,44 @@ class Sender:
             await self.recorder.record(Sent(row, "none", Fate.FAILED, "erased", None))
             return
         letter = self._letter(row, key, about)
-        if await self._still_wanted(row):
+        kept_back = await self._kept_back(row, about)
+        if kept_back is None:
             sent = _sent(
                 row, letter, await self._gateways.hand_over(letter), self._deps.settings.volunteer_answer_s
             )
         else:
-            wait = self._lease.total_seconds()
-            sent = Sent(row, kind_of(letter.address), Fate.AGAIN, NOT_WANTED, wait)
+            # Nobody wants it: its lane says what is next. Somebody may not be called: no other channel is tried later.
+            fate = Fate.AGAIN if kept_back == NOT_WANTED else Fate.FAILED
+            sent = Sent(row, kind_of(letter.address), fate, kept_back, self._lease.total_seconds())
         await self.recorder.record(sent)
 
-    async def _still_wanted(self, row: Mapping[str, Any]) -> bool:
-        """The last look: the lane is still ours, this is still its newest message, and the case goes on."""
+    async def _kept_back(self, row: Mapping[str, Any], about: About) -> str | None:
+        """The last look: why a message does not leave, None when it does.
+
+        The lane is still ours, this is still its newest message, the case goes on; and for what asks: they may still be
+        called, since what was planned in the evening may come up in their quiet hours, and it is not too late to come.
+        """
         seen = await self.pool.fetchrow(
-            _SQL["look"], row["callout_id"], row["volunteer_id"], row["fence"], row["revision"], self._margin
+            _SQL["look"],
+            row["callout_id"],
+            row["volunteer_id"],
+            row["fence"],
+            row["revision"],
+            self._margin,
+            self._deps.settings.zone.key,
+            about.by,
         )
         if seen is None or not seen["held"] or not seen["wanted"]:
-            return False
-        if row["step"] == Step.STAND_DOWN:
-            return True
+            return NOT_WANTED
+        step = Step(row["step"])
+        if step is Step.STAND_DOWN:
+            return None
         stops = await stopped(self.pool, [row["case_id"]])
-        return bool(stops.get(("case", row["case_id"]), 0) <= row["case_version"])
+        if stops.get(("case", row["case_id"]), 0) > row["case_version"]:
+            return NOT_WANTED
+        if step in _DISTURBS and not seen["callable"]:
+            return OFF_DUTY
+        return TOO_LATE if step is Step.ASK and not seen["in_time"] else None
 
     def _letter(self, row: Mapping[str, Any], key: bytes, about: About) -> Letter:
         volunteer_id, settings = row["volunteer_id"], self._deps.settings

@@ -41,6 +41,8 @@ class Push:
 
     url: str = ""
     got: list = field(default_factory=list)
+    status: int = 200
+    hangs_s: float = 0.0
 
 
 @asynccontextmanager
@@ -60,8 +62,10 @@ async def push_server():
     push = Push()
 
     async def take(request):
-        push.got.append(await request.json())
-        return web.Response()
+        await asyncio.sleep(push.hangs_s)
+        if push.status == web.HTTPOk.status_code:
+            push.got.append(await request.json() | {"to": request.match_info["name"]})
+        return web.Response(status=push.status)
 
     app = web.Application()
     app.router.add_post("/{name}", take)

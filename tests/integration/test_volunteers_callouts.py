@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 from paging_ground import mail_server
 from pydantic import SecretStr
-from volunteers_ground import add_events, another, client_of, ground_of
+from volunteers_ground import HERE, add_events, at_km, client_of, ground_of, phone, texts, waves_alone
 from web_ground import listening
 
 from schemas.commands import CallOut, GiveTask, PlacePoster, RemovePoster
@@ -31,28 +31,6 @@ from services.volunteers.desk import VolunteerDeps
 from services.volunteers.gateways import Gateways
 from services.volunteers.sender import Sender
 from services.volunteers.standby import alerted, end_with_cases
-from services.volunteers.waves import ask_more
-
-KM = 1 / 111.2
-"""Degrees of latitude."""
-
-
-def at_km(number, km, **more):
-    """Somebody who lives so many kilometres north of the meeting place."""
-    return another(
-        number, lat=50.9 + km * KM, lon=4.7, channels=[phone(number), f"an{number}@example.org"], **more
-    )
-
-
-def phone(number):
-    return f"sms:+3247{number:07}"
-
-
-def texts(ground, number):
-    return ground.provider.texts(phone(number).removeprefix("sms:"))
-
-
-HERE = {"lat": 50.9, "lon": 4.7}
 
 
 @pytest.fixture
@@ -65,7 +43,7 @@ async def test_the_nearest_are_asked_once_in_their_language_and_of_nothing_but_t
     """One is needed: the two nearest get one message each, with a place, a time and a link; the others get nothing."""
     people = await ground.people(at_km(1, 30), at_km(2, 2), at_km(3, 5, languages=["fr"]))
     case = await ground.case()
-    by = datetime(2026, 3, 2, 20, 0, tzinfo=UTC)
+    by = datetime(datetime.now(UTC).year + 1, 3, 2, 20, 0, tzinfo=UTC)
     callout = await ground.call_out(case, **HERE, meeting_place="station, hall B", by=by)
     await ground.work()
     assert [len(texts(ground, n)) for n in (1, 2, 3)] == [0, 1, 1]
@@ -302,11 +280,6 @@ async def test_the_end_overtakes_what_has_not_left(pool, vault, settings):
         assert len(ground.provider.taken) == 4
 
 
-async def waves_alone(ground):
-    """A wave is decided, and no sender is there."""
-    assert await ask_more(ground.deps)
-
-
 async def test_the_end_of_a_case_ends_its_call_out_even_for_what_is_claimed(ground):
     """The store says that the case is closed: what a sender holds does not leave, and the rest is called back."""
     await ground.people(at_km(1, 1), at_km(2, 2))
@@ -331,14 +304,14 @@ async def test_the_last_look_keeps_back_what_nobody_waits_for_any_more(ground):
     people = await ground.people(at_km(1, 1), at_km(2, 2))
     callout = await ground.call_out(await ground.case(), **HERE)
     await waves_alone(ground)
-    look = ground.sender._still_wanted
+    look = ground.sender._kept_back
 
-    async def slow(row):
+    async def slow(row, about):
         if row["volunteer_id"] == people[0]:
             await ground.says(callout, people[0], "no")
-        return await look(row)
+        return await look(row, about)
 
-    ground.sender._still_wanted = slow
+    ground.sender._kept_back = slow
     await ground.send()
     assert [len(texts(ground, n)) for n in (1, 2)] == [0, 1]
     await ground.later()

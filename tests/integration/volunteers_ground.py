@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from pydantic import SecretStr
 
 from schemas.base import Sealed
-from schemas.commands import CallOut, NewVolunteer
+from schemas.commands import CallOut, ChangeVolunteer, NewVolunteer
 from schemas.events import CaseClosed, CaseOpened, NoDetails, Place
 from schemas.vocabulary import CaseKind, Mode, Reply
 from services.eventlog.store import Append, Cause, NewEvent, Stop, append, lock_streams
@@ -184,6 +184,11 @@ class Ground:
         )
         await self.pool.execute(f"update volunteers.callout set wave_due_at = wave_due_at {past}")
 
+    async def change(self, who, **what):
+        """As the person or an administrator changes a profile."""
+        wish = ChangeVolunteer.model_validate(what)
+        await in_transaction(self.pool, lambda c: roster.change(self.deps, self.ask, c, who, wish))
+
     async def board(self, callout_id):
         return await views.board(self.deps, callout_id)
 
@@ -204,3 +209,30 @@ async def ground_of(pool, vault, settings, **provider):
         )
         async with Gateways(live) as gateways:
             yield Ground(pool, vault, live, texts, gateways)
+
+
+KM = 1 / 111.2
+"""Degrees of latitude."""
+
+
+def at_km(number, km, **more):
+    """Somebody who lives so many kilometres north of the meeting place."""
+    return another(
+        number, lat=50.9 + km * KM, lon=4.7, channels=[phone(number), f"an{number}@example.org"], **more
+    )
+
+
+def phone(number):
+    return f"sms:+3247{number:07}"
+
+
+def texts(ground, number):
+    return ground.provider.texts(phone(number).removeprefix("sms:"))
+
+
+HERE = {"lat": 50.9, "lon": 4.7}
+
+
+async def waves_alone(ground):
+    """A wave is decided, and no sender is there."""
+    assert await ask_more(ground.deps)

@@ -171,8 +171,13 @@ def call_out(state: Callout, need: Need) -> Events:
 
 
 def wave_due(state: Callout, now: datetime, patience: timedelta) -> bool:
-    """Whether more people are to be asked: something is lacking, and who was asked answered or had time to."""
+    """Whether more people are to be asked: something is lacking, and who was asked answered or had time to.
+
+    Nobody is once it is too late to come: a coordinator says anew by when people are needed.
+    """
     if state.over or state.need is None or not state.lack:
+        return False
+    if state.need.by is not None and state.need.by <= now:
         return False
     return not state.waiting_for or state.last_wave is None or now - state.last_wave >= patience
 
