@@ -65,16 +65,20 @@ async def test_what_was_planned_before_wakes_nobody_after(mailing, why):
     assert {one["state"] for one in shown["An1 Helpmans"]["channels"]} == {"withheld"}
 
 
-async def test_who_promised_to_come_hears_of_the_end_in_quiet_hours(mailing):
-    """Somebody is out there in the night, and it is over: that is no reason to let them search on."""
+async def test_who_promised_to_come_hears_of_changes_and_the_end_in_quiet_hours(mailing):
+    """Somebody is out there in the night, it is elsewhere, then it is over: quiet hours are no reason to let them search."""
     [who] = await mailing.people(at_km(1, 1))
-    callout = await mailing.call_out(await mailing.case(), **HERE)
+    case = await mailing.case()
+    callout = await mailing.call_out(case, **HERE)
     await mailing.work()
     await mailing.says(callout, who)
     await mailing.change(who, **quiet_now(mailing.settings.zone))
+    await mailing.call_out(case, meeting_place="station", **HERE)
+    await mailing.work()
+    assert "station" in texts(mailing, 1)[1]
     await mailing.act(callout, callouts.stand_down, StandDown.CALLED_OFF)
     await mailing.work()
-    assert "voorbij" in texts(mailing, 1)[1]
+    assert "voorbij" in texts(mailing, 1)[2]
 
 
 async def test_nobody_is_asked_once_it_is_too_late_to_come(mailing):

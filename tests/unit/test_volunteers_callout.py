@@ -176,6 +176,14 @@ def test_later_counts_when_it_is_early_enough():
         assert story.state.asked[person(1)].since == NOW.replace(hour=20)
 
 
+def test_no_wave_is_due_once_it_is_too_late_to_come():
+    """Until then the next one is, when those who were asked had their time."""
+    by = NOW + timedelta(hours=1)
+    story = Story().called(need(2, by=by), near(1))
+    assert callout.wave_due(story.state, by - timedelta(seconds=1), PATIENCE)
+    assert not callout.wave_due(story.state, by, PATIENCE)
+
+
 def test_the_same_answer_again_says_nothing_new():
     """A link that is pressed twice, or replayed."""
     story = Story().called(need(2), near(1))
