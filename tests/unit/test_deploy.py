@@ -45,8 +45,14 @@ PAGING_ONLY = {
     "ZOEKLICHT_EMERGENCY_EVERY_S",
     "ZOEKLICHT_EMERGENCY_KEPT",
 }
-OPENING_ONLY = {"ZOEKLICHT_VAULT_DATABASE_URL"}
-"""With the password of the keys: for those who open data."""
+OPENING_ONLY = {
+    "ZOEKLICHT_VAULT_DATABASE_URL",
+    "ZOEKLICHT_WRAPPING_KEYS",
+    "ZOEKLICHT_WRAPPING_KEYS_FILE",
+    "ZOEKLICHT_KEY_SERVICE_TOKEN_FILE",
+    "ZOEKLICHT_KEY_SERVICE_CA_FILE",
+}
+"""With the password of the keys, and what wraps them: for those who open data."""
 VOLUNTEERS_ONLY = {"ZOEKLICHT_SMS_URL", "ZOEKLICHT_SMS_TOKEN", "ZOEKLICHT_SMS_SIGNING_KEY"}
 """For whoever sends text messages, and for web, which takes the reports about them."""
 
