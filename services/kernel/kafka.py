@@ -1,5 +1,6 @@
 """Kafka: the client settings that lose nothing (aiokafka's own defaults do), topics, headers."""
 
+import asyncio
 from collections.abc import Sequence
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -11,6 +12,7 @@ from services.kernel.settings import Settings
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 RETENTION_MS = 14 * 24 * 3600 * 1000
+_KNOWN_WITHIN_S, _LOOK_S = 30.0, 0.05
 
 Headers = Sequence[tuple[str, bytes]]
 
@@ -32,7 +34,10 @@ def consumer(settings: Settings, *, group: str | None = None) -> AIOKafkaConsume
 
 
 async def create_topics(settings: Settings, names: Sequence[str]) -> list[str]:
-    """Creates the topics that are missing, as the settings say; returns those it created."""
+    """Creates the topics that are missing, as the settings say; returns those it created, once brokers know them.
+
+    Raises TimeoutError when they do not get to know them.
+    """
     async with admin(settings) as client:
         present = set(await client.list_topics())
         missing = [name for name in map(settings.topic, names) if name not in present]
@@ -41,6 +46,10 @@ async def create_topics(settings: Settings, names: Sequence[str]) -> list[str]:
             for topic, code, *_ in answer.topic_errors:
                 if code and for_code(code) is not TopicAlreadyExistsError:
                     raise for_code(code)(f"topic {topic} could not be created")
+            # A controller answers before the brokers know of it: whoever asks them at once would find nothing.
+            async with asyncio.timeout(_KNOWN_WITHIN_S):
+                while not set(missing) <= set(await client.list_topics()):  # noqa: ASYNC110 - Kafka has no event for it
+                    await asyncio.sleep(_LOOK_S)
         return missing
 
 

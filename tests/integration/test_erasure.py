@@ -47,7 +47,9 @@ async def lit(site, **changes):
         "select delivery_id, alert_id from dispatch.delivery where recipient_id = $1", wall
     )
     place = context("delivery-x", row["delivery_id"], "attempt.1")
-    head = seal("attempts", derive(ring_of(site.deps.settings), "attempts"), "took Lou Voorbeeld", place)
+    head = seal(
+        "attempts", derive(site.deps.settings.master_key_bytes, "attempts"), "took Lou Voorbeeld", place
+    )
     await site.pool.execute(
         "insert into dispatch.attempt (delivery_id, fence, owner, ended_at, status, head)"
         " values ($1, 1, 'test', clock_timestamp(), 200, $2)",
