@@ -55,6 +55,8 @@ async def restore(data: Path, wish: Wish) -> None:
         erased = erased_since(wish.certificates)
         keys = _checked(settings, wish.keys, "keys")
         main = _checked(settings, wish.file, "main")
+        if keys and wish.keys:
+            _check_wrapping(settings, wish.keys, keys)
         if main and wish.file:
             await _check_topics(found)
             await _load(settings, wish, wish.file, main)
@@ -90,6 +92,17 @@ def _checked(settings: Settings, file: Path | None, kind: Kind) -> Manifest | No
         )
     check_whole(file, manifest)
     return manifest
+
+
+def _check_wrapping(settings: Settings, file: Path, manifest: Manifest) -> None:
+    """What wrapped the keys of the backup must be at hand, or nothing that comes back opens."""
+    rows = copies.read(content_of(file, manifest))
+    used = {row["master_id"] for row in rows if row["wrapped"] is not None}
+    if foreign := used - ring_of(settings).key_ids:
+        raise UnfitBackupError(
+            f"the keys of this backup are wrapped with {', '.join(sorted(foreign))}: name that key in"
+            " ZOEKLICHT_WRAPPING_KEYS after the first one, and restore again"
+        )
 
 
 async def _check_topics(found: System) -> None:
@@ -191,14 +204,6 @@ async def _bring_back_keys(desk: Desk, wish: Wish, manifest: Manifest | None, er
     await desk.vault.destroy(logged | erased | await forget_again(desk, erased - logged))
     if manifest and wish.keys:
         rows = copies.read(content_of(wish.keys, manifest))
-        foreign = {row["master_id"] for row in rows if row["wrapped"] is not None} - ring_of(
-            desk.settings
-        ).key_ids
-        if foreign:
-            raise BackupError(
-                f"the keys of this backup are wrapped with {', '.join(sorted(foreign))}: name that key in"
-                " ZOEKLICHT_WRAPPING_KEYS after the first one, and restore again"
-            )
         async with desk.keys.acquire() as connection, connection.transaction():
             back = await copies.bring_back(connection, rows)
         console.print(f"{back} keys came back; {len(await copies.destroyed(desk.keys))} stay destroyed")

@@ -1,6 +1,7 @@
 """What a restore refuses, what interrupts it, and what can be given again."""
 
 import asyncio
+import base64
 import os
 import sys
 import tempfile
@@ -14,6 +15,7 @@ from intake_ground import NOA, running
 
 from services.cli import backup as backups
 from services.cli import database
+from services.cli import keys as keys_commands
 from services.cli import restore as restores
 from services.cli.database import migrate_all
 from services.dispatch.emergency.pack import REVISION
@@ -23,7 +25,7 @@ from services.kernel.backup import BackupError, DamagedBackupError, UnfitBackupE
 from services.kernel.backup.archive import content_of, file_in, manifest_of, writing
 from services.kernel.backup.unfinished import check_finished
 from services.kernel.embedded.postgres import programs
-from services.kernel.vault import VaultError
+from services.kernel.vault import VaultError, fingerprint
 
 
 @pytest.fixture
@@ -93,6 +95,25 @@ async def test_files_that_do_not_fit_are_refused_before_anything_is_made(site, m
             await machine.restore(again, file, with_keys)
         async with opened(again) as deps:
             assert await deps.pool.fetch(TABLES) == []
+    await machine.restore(again, main, keys)
+
+
+async def test_keys_that_nothing_here_opens_are_refused_before_anything_is_made(
+    site, machine, again, monkeypatch, master_key
+):
+    """Wrapped with a key that is not named: which one is told, and the database is as empty afterwards."""
+    new = base64.b64encode(b"n" * 32).decode()
+    await site.api.opened()
+    main = await machine.backup(site.deps.settings)
+    monkeypatch.setenv("ZOEKLICHT_WRAPPING_KEYS", f"{new},{master_key}")
+    await keys_commands.rewrap_all(machine.folder, every=False)
+    keys = await machine.backup(site.deps.settings, "keys")
+    monkeypatch.delenv("ZOEKLICHT_WRAPPING_KEYS")
+    with pytest.raises(UnfitBackupError, match=rf"{fingerprint(b'n' * 32)}.*ZOEKLICHT_WRAPPING_KEYS"):
+        await machine.restore(again, main, keys)
+    async with opened(again) as deps:
+        assert await deps.pool.fetch(TABLES) == []
+    monkeypatch.setenv("ZOEKLICHT_WRAPPING_KEYS", f"{master_key},{new}")
     await machine.restore(again, main, keys)
 
 
