@@ -59,18 +59,13 @@ select n.callout_id, n.volunteer_id, n.fence, n.message_id, n.number, n.revision
 from newest n join tried using (message_id) join volunteers.callout c using (callout_id)
 join volunteers.person p using (volunteer_id)
 
--- look: the last look, before a message leaves. `callable`: by what they say now, at this minute of the week in zone $6;
--- `in_time`: before $7
+-- look: the last look, before a message leaves; `moment`: when
 select l.fence = $3 and l.lease_until > clock_timestamp() + $5::interval as held,
     l.head = $4 and m.state in ('pending', 'sent') as wanted,
-    p.consent and not p.away @> clock_timestamp()
-        and p.week @> (1440 * (extract(isodow from wall.clock) - 1) + 60 * extract(hour from wall.clock)
-            + extract(minute from wall.clock))::int as callable,
-    $7::timestamptz is null or clock_timestamp() < $7::timestamptz as in_time
+    p.consent, p.week, p.away, clock_timestamp() as moment
 from volunteers.lane l join volunteers.message m
     on m.callout_id = l.callout_id and m.volunteer_id = l.volunteer_id and m.revision = l.head
 join volunteers.person p on p.volunteer_id = l.volunteer_id
-cross join lateral (select clock_timestamp() at time zone $6 as clock) wall
 where l.callout_id = $1 and l.volunteer_id = $2
 
 -- recording ───────────────────────────────────────────────────────────────────────────────────────────────────

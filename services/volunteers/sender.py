@@ -25,6 +25,7 @@ from services.kernel.vault import VaultError, context, key_name, unseal
 from services.kernel.watchdog import Doing
 from services.volunteers import callouts, links
 from services.volunteers.desk import VolunteerDeps
+from services.volunteers.domain.availability import Availability
 from services.volunteers.domain.people import kind_of
 from services.volunteers.gateways import Fate, Gateways, Handed, Letter
 from services.volunteers.recorder import NOT_WANTED, OFF_DUTY, TOO_LATE, Recorder, Sent
@@ -156,8 +157,6 @@ class Sender:
             row["fence"],
             row["revision"],
             self._margin,
-            self._deps.settings.zone.key,
-            about.by,
         )
         if seen is None or not seen["held"] or not seen["wanted"]:
             return NOT_WANTED
@@ -167,9 +166,16 @@ class Sender:
         stops = await stopped(self.pool, [row["case_id"]])
         if stops.get(("case", row["case_id"]), 0) > row["case_version"]:
             return NOT_WANTED
-        if step in _DISTURBS and not seen["callable"]:
+        now: datetime = seen["moment"]
+        if step in _DISTURBS and not self._callable(seen, now):
             return OFF_DUTY
-        return TOO_LATE if step is Step.ASK and not seen["in_time"] else None
+        return TOO_LATE if step is Step.ASK and about.by is not None and now >= about.by else None
+
+    def _callable(self, person: Mapping[str, Any], now: datetime) -> bool:
+        """Whether they may be called now, by what they say now."""
+        week, away = (tuple((one.lower, one.upper) for one in person[name]) for name in ("week", "away"))
+        holds = Availability(week, away).holds(now, now.astimezone(self._deps.settings.zone))
+        return bool(person["consent"] and holds)
 
     def _letter(self, row: Mapping[str, Any], key: bytes, about: About) -> Letter:
         volunteer_id, settings = row["volunteer_id"], self._deps.settings
