@@ -4,13 +4,11 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
-from schemas.commands import Text
-from schemas.payloads import PersonShown
-from schemas.vocabulary import AlertKind, Language, Mode
+from schemas.vocabulary import AlertKind, Mode
 from services.cap import Message, SigningKey, Value, sign, write
 from services.dispatch.cap_message import Originator, appeal_message, cancel_message
 from services.dispatch.domain import CAP_FULL, Alert, Content, Earlier, Frame, Material, Revision
-from services.partnerkit.messages import AREA, PERSON, TEXT, Exercise
+from services.partnerkit.messages import AREA, DISPLAY_FOR_S, PERSON, Exercise, texts
 
 _OFFICE = Originator("partner-kit@zoeklicht.example", "zoeklicht partner kit", UTC)
 
@@ -23,15 +21,11 @@ class CapExercise(Exercise):
     earlier: list[Earlier] = field(default_factory=list)
     """What was made of it before: an Update or a Cancel names it."""
 
-    def issued(self, revision: int, display_for_s: int | None = None) -> bytes:
+    def issued(self, revision: int, display_for_s: int = DISPLAY_FOR_S) -> bytes:
         """An Alert when it is the first revision, else an Update."""
         now = datetime.now(UTC)
         made = self._revision("issued" if revision == 1 else "updated", revision, now, display_for_s)
-        text = Text(headline=TEXT.headline.format(revision), body=TEXT.body)
-        material = Material(
-            texts=dict.fromkeys((Language.NL, Language.FR, Language.EN), text),
-            persons=(PersonShown(**PERSON),),
-        )
+        material = Material(texts=texts(revision), persons=(PERSON,))
         said = appeal_message(made, material, CAP_FULL, _OFFICE)
         self.earlier.append(Earlier(revision, CAP_FULL.name, now))
         return self._signed(said)
@@ -43,7 +37,7 @@ class CapExercise(Exercise):
         return self._signed(cancel_message(self._revision("withdrawn", revision, datetime.now(UTC)), _OFFICE))
 
     def _revision(
-        self, content: Content, number: int, now: datetime, display_for_s: int | None = None
+        self, content: Content, number: int, now: datetime, display_for_s: int = DISPLAY_FOR_S
     ) -> Revision:
         alert = Alert(
             self.alert_id,
@@ -54,9 +48,8 @@ class CapExercise(Exercise):
             areas=(AREA,),
             expires_at=now + timedelta(hours=1),
         )
-        lease = {} if display_for_s is None else {"display_for_s": display_for_s}
         frame = Frame(
-            "https://zoeklicht.example", "partner-kit", now, now, earlier=tuple(self.earlier), **lease
+            "https://zoeklicht.example", "partner-kit", now, now, display_for_s, tuple(self.earlier)
         )
         return Revision(alert, number, content, dark=False, frame=frame)
 

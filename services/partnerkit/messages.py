@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import Literal
 from uuid import UUID, uuid4
 
 import orjson
@@ -15,9 +15,7 @@ from services.dispatch.transport import CONTENT_TYPES
 
 DISPLAY_FOR_S = 1800
 AREA = "24062"
-PERSON: dict[str, Any] = {"name": "Lou Voorbeeld", "age": 14}
-TEXT = Text(headline="EXERCISE {}", body="Lou Voorbeeld is invented.")
-"""The headline takes the number of the revision."""
+PERSON = PersonShown(name="Lou Voorbeeld", age=14)
 Type = Literal["alert.issued", "alert.updated", "alert.withdrawn"]
 
 
@@ -59,15 +57,18 @@ class Exercise:
                 "expires_at": now + timedelta(hours=1),
                 "display_for_s": display_for_s,
                 "areas": [AREA],
-                "texts": {
-                    language: Text(headline=TEXT.headline.format(revision), body=TEXT.body)
-                    for language in (Language.NL, Language.FR, Language.EN)
-                },
-                "persons": [PersonShown(**PERSON)],
+                "texts": texts(revision),
+                "persons": [PERSON],
                 "media": [],
             }
             body = body.model_copy(update=shown)
         return _written(AlertMessage(type=kind, timestamp=now, data=body))
+
+
+def texts(revision: int) -> dict[Language, Text]:
+    """What a revision says, the same in each language."""
+    text = Text(headline=f"EXERCISE {revision}", body="Lou Voorbeeld is invented.")
+    return dict.fromkeys((Language.NL, Language.FR, Language.EN), text)
 
 
 def ping() -> bytes:
