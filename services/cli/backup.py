@@ -18,11 +18,11 @@ from services.cli.place import Place
 from services.cli.terminal import err
 from services.kernel.audit import note
 from services.kernel.backup import BackupError, Kind, Manifest
-from services.kernel.backup.archive import Writer, file_in, fingerprint, manifest_of, writing
+from services.kernel.backup.archive import Writer, file_in, manifest_of, writing
 from services.kernel.backup.programs import dump
 from services.kernel.postgres import Connection, connect, queries
 from services.kernel.settings import Settings
-from services.kernel.vault import copies
+from services.kernel.vault import copies, fingerprint
 
 _SQL = queries("services.cli", "restore.sql")
 _LONG_S = 3600.0

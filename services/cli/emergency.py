@@ -13,7 +13,7 @@ from rich.table import Table
 
 from schemas.commands import EndCampaign
 from schemas.vocabulary import EndReason
-from services.cli.insight import pool_of
+from services.cli.insight import keys_of, pool_of
 from services.cli.local import system
 from services.cli.place import Place, read_json
 from services.cli.terminal import err
@@ -25,7 +25,6 @@ from services.dispatch.publish import Publisher
 from services.intake.handlers import campaigns
 from services.intake.handlers.steps import Ask, IntakeDeps
 from services.intake.policy import load_policy
-from services.kernel.postgres import create_pool
 from services.kernel.principals import Principal, Role
 from services.kernel.problems import ConflictError
 from services.kernel.vault import Vault, ring_of
@@ -134,22 +133,22 @@ def _tell(pack: Pack, ends: Sequence[Sent], report: Path) -> int:
 async def take_in_report(data: Path, report: Path) -> None:
     """Withdraws and ends what was sent. Raises PackError."""
     lines = read(await asyncio.to_thread(report.read_text, encoding="utf-8"))
-    async with system(Place(data), with_kafka=False) as found, pool_of(found) as pool:
+    async with (
+        system(Place(data), with_kafka=False) as found,
+        pool_of(found) as pool,
+        keys_of(found) as keys,
+    ):
         settings = found.settings
-        keys = await create_pool(settings.vault_url, size=2, application="zoeklicht-emergency-vault")
-        try:
-            vault = Vault(keys, ring_of(settings))
-            results = await take_in(Publisher(pool, vault, settings), lines)
-            deps = IntakeDeps(pool, vault, settings, load_policy(settings.policy))
-            for one in results:
-                ended = one.campaign_id is not None and await _end(deps, one.campaign_id)
-                what = "withdrawn" if one.withdrawn_now else "was withdrawn already"
-                console.print(
-                    f"alert {one.alert_id}: {what}{', campaign ended' if ended else ''};"
-                    f" {one.dark} partners dark, {one.open} are still sent it"
-                )
-        finally:
-            await keys.close()
+        vault = Vault(keys, ring_of(settings))
+        results = await take_in(Publisher(pool, vault, settings), lines)
+        deps = IntakeDeps(pool, vault, settings, load_policy(settings.policy))
+        for one in results:
+            ended = one.campaign_id is not None and await _end(deps, one.campaign_id)
+            what = "withdrawn" if one.withdrawn_now else "was withdrawn already"
+            console.print(
+                f"alert {one.alert_id}: {what}{', campaign ended' if ended else ''};"
+                f" {one.dark} partners dark, {one.open} are still sent it"
+            )
 
 
 async def _end(deps: IntakeDeps, campaign_id: UUID) -> bool:

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from schemas.commands import RequestErasure
 from schemas.vocabulary import ErasureReason
-from services.cli.insight import pool_of
+from services.cli.insight import keys_of, pool_of
 from services.cli.local import system
 from services.cli.place import Place
 from services.dispatch import erasing as dispatch
@@ -30,7 +30,6 @@ from services.kernel.erasure.jobs import PARTS, erased_by_all
 from services.kernel.erasure.jobs import SQL as JOBS
 from services.kernel.errors import ZoeklichtError
 from services.kernel.ids import new_id
-from services.kernel.postgres import create_pool
 from services.kernel.principals import LEADS, Principal, Role
 from services.kernel.vault import Vault, ring_of
 from services.volunteers import erasing as volunteers
@@ -45,13 +44,13 @@ class EraseError(ZoeklichtError):
 
 @asynccontextmanager
 async def _desk(data: Path) -> AsyncIterator[IntakeDeps]:
-    async with system(Place(data), with_kafka=False) as found, pool_of(found) as pool:
-        keys = await create_pool(found.settings.vault_url, size=1, application="zoeklicht-cli-vault")
-        try:
-            vault = Vault(keys, ring_of(found.settings))
-            yield IntakeDeps(pool, vault, found.settings, load_policy(found.settings.policy))
-        finally:
-            await keys.close()
+    async with (
+        system(Place(data), with_kafka=False) as found,
+        pool_of(found) as pool,
+        keys_of(found, 1) as keys,
+    ):
+        vault = Vault(keys, ring_of(found.settings))
+        yield IntakeDeps(pool, vault, found.settings, load_policy(found.settings.policy))
 
 
 async def _ask(deps: IntakeDeps, token: str | None) -> Ask:

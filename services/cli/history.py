@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.console import Console
 
 from services.cli.caught_up import NEEDED
-from services.cli.insight import pool_of
+from services.cli.insight import keys_of, pool_of
 from services.cli.local import System, system, with_services
 from services.cli.place import Place
 from services.cli.terminal import err
@@ -15,7 +15,7 @@ from services.intake.handlers.steps import IntakeDeps
 from services.intake.import_file import FileLines
 from services.intake.importer import ImportResult, import_lines
 from services.intake.policy import load_policy
-from services.kernel.postgres import Pool, create_pool
+from services.kernel.postgres import Pool
 from services.kernel.vault import Vault, ring_of
 from services.projections.models import case_list
 
@@ -47,13 +47,10 @@ async def import_file(file: Path, data: Path) -> int:
 async def _import(
     found: System, pool: Pool, lines: FileLines, progress: Callable[[int, int], None]
 ) -> ImportResult:
-    keys = await create_pool(found.settings.vault_url, size=2, application="zoeklicht-import-vault")
-    try:
+    async with keys_of(found) as keys:
         vault = Vault(keys, ring_of(found.settings))
         deps = IntakeDeps(pool, vault, found.settings, load_policy(found.settings.policy))
         return await import_lines(deps, lines, progress)
-    finally:
-        await keys.close()
 
 
 async def _open_worrying(pool: Pool) -> list[str]:

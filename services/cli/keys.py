@@ -1,20 +1,17 @@
 """The work of `zoeklicht keys …`: one wrapping key takes the place of another while everything goes on."""
 
 import getpass
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from services.cli.insight import pool_of
-from services.cli.local import System, system
+from services.cli.insight import keys_of, pool_of
+from services.cli.local import system
 from services.cli.place import Place
 from services.cli.terminal import err
 from services.kernel.audit import note
-from services.kernel.postgres import Pool, create_pool
 from services.kernel.vault import ring_of
 from services.kernel.vault.keys import rewrap, wrapped_with
 
@@ -22,19 +19,9 @@ AT_ONCE = 500
 console = Console(highlight=False, soft_wrap=True)
 
 
-@asynccontextmanager
-async def _vault(data: Path) -> AsyncIterator[tuple[System, Pool]]:
-    async with system(Place(data), with_kafka=False) as found:
-        pool = await create_pool(found.settings.vault_url, size=1, application="zoeklicht-cli")
-        try:
-            yield found, pool
-        finally:
-            await pool.close()
-
-
 async def status(data: Path) -> None:
     """Shows which wrapping keys are in use."""
-    async with _vault(data) as (found, pool):
+    async with system(Place(data), with_kafka=False) as found, keys_of(found, 1) as pool:
         ring, counts = ring_of(found.settings), await wrapped_with(pool)
     table = Table("wrapping key", "keys", "")
     for key_id in sorted({*ring.key_ids, *counts}):
@@ -45,15 +32,10 @@ async def status(data: Path) -> None:
 
 async def rewrap_all(data: Path, *, every: bool) -> None:
     """Wraps all keys with the first of the ring. Raises WrappingError; called again it goes on with what is left."""
-    async with _vault(data) as (found, pool):
+    async with system(Place(data), with_kafka=False) as found, keys_of(found, 1) as pool:
         ring, before = ring_of(found.settings), await wrapped_with(pool)
         due = sum(count for key_id, count in before.items() if every or key_id != ring.key_id)
-        columns = (
-            TextColumn("wrapping anew"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-        )
+        columns = TextColumn("wrapping anew"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
         done, last = 0, ""
         with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
             task = bar.add_task("keys", total=due)

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from schemas.commands import ChangePartner, NewPartner
-from services.cli.insight import pool_of
+from services.cli.insight import keys_of, pool_of
 from services.cli.local import system
 from services.cli.place import Place, read_json
 from services.cli.terminal import err
@@ -25,7 +25,7 @@ from services.dispatch.desk import DispatchDeps
 from services.dispatch.publish import Publisher
 from services.dispatch.reconcile import reconcile_now
 from services.kernel.errors import ZoeklichtError
-from services.kernel.postgres import create_pool, in_transaction
+from services.kernel.postgres import in_transaction
 from services.kernel.vault import Vault, ring_of
 
 _LOOK_S = 0.2
@@ -42,7 +42,11 @@ class PartnerCommandError(ZoeklichtError):
 async def desk(data: Path, *, loopback: bool = False) -> AsyncIterator[DispatchDeps]:
     """What the use cases stand on, for one command."""
     place = Place(data)
-    async with system(place, with_kafka=False) as found, pool_of(found) as pool:
+    async with (
+        system(place, with_kafka=False) as found,
+        pool_of(found) as pool,
+        keys_of(found, 1) as keys,
+    ):
         settings = found.settings
         # Bodies that are made here name the address of the listener that runs, as those made there do.
         public = settings.public_url or (read_json(place.access_file) or {}).get("base_url")
@@ -50,11 +54,7 @@ async def desk(data: Path, *, loopback: bool = False) -> AsyncIterator[DispatchD
         if loopback:
             changes["allow_loopback_partners"] = True
         settings = settings.model_copy(update=changes)
-        keys = await create_pool(settings.vault_url, size=1, application="zoeklicht-cli-vault")
-        try:
-            yield DispatchDeps(pool, Vault(keys, ring_of(settings)), settings)
-        finally:
-            await keys.close()
+        yield DispatchDeps(pool, Vault(keys, ring_of(settings)), settings)
 
 
 async def list_(data: Path, form: str) -> None:

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from services.kernel.errors import ZoeklichtError
+from services.kernel.key_settings import KEY_BYTES
 
-KEY_BYTES = 32
 Kind = Literal["run", "command"]
 
 

@@ -11,12 +11,12 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
-from services.cli.insight import pool_of
+from services.cli.insight import keys_of, pool_of
 from services.cli.local import system
 from services.cli.place import Place
 from services.kernel.audit import note
 from services.kernel.ids import new_id
-from services.kernel.postgres import create_pool, in_transaction
+from services.kernel.postgres import in_transaction
 from services.kernel.principals import Principal, Role
 from services.kernel.vault import Vault, ring_of
 from services.volunteers import roster
@@ -32,13 +32,13 @@ console = Console(highlight=False, soft_wrap=True, markup=False)
 @asynccontextmanager
 async def desk(data: Path) -> AsyncIterator[tuple[VolunteerDeps, Ask]]:
     """What the use cases stand on, for one command, and who asks: the account at this machine."""
-    async with system(Place(data), with_kafka=False) as found, pool_of(found) as pool:
-        keys = await create_pool(found.settings.vault_url, size=1, application="zoeklicht-cli-vault")
-        try:
-            deps = VolunteerDeps(pool, Vault(keys, ring_of(found.settings)), found.settings)
-            yield deps, Ask(Principal(f"cli:{getpass.getuser()}", Role.ADMIN), str(new_id()))
-        finally:
-            await keys.close()
+    async with (
+        system(Place(data), with_kafka=False) as found,
+        pool_of(found) as pool,
+        keys_of(found, 1) as keys,
+    ):
+        deps = VolunteerDeps(pool, Vault(keys, ring_of(found.settings)), found.settings)
+        yield deps, Ask(Principal(f"cli:{getpass.getuser()}", Role.ADMIN), str(new_id()))
 
 
 async def import_(data: Path, file: Path, form: str) -> int:

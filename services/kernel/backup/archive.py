@@ -20,7 +20,7 @@ from pydantic import ValidationError
 
 from services.kernel.backup.errors import BackupError, DamagedBackupError, UnfitBackupError
 from services.kernel.backup.manifest import FORMAT, Kind, Manifest
-from services.kernel.vault import blind, derive
+from services.kernel.vault import blind, derive, fingerprint
 
 CONTENT, MANIFEST, SEAL = "content", "manifest.json", "manifest.seal"
 AT_ONCE = 1 << 18
@@ -28,11 +28,6 @@ AT_ONCE = 1 << 18
 _WHOLE_MOST = 1 << 20
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EISDIR}
 _DAMAGED = "this file is damaged or no backup: take another one"
-
-
-def fingerprint(master: bytes) -> str:
-    """Names a master key without giving it away."""
-    return hashlib.sha256(master).hexdigest()[:16]
 
 
 def _seal(master: bytes, manifest: bytes) -> str:

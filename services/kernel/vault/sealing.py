@@ -1,6 +1,7 @@
 """Sealing: one key per child, case or alert; destroying the key is forgetting, in every copy at once."""
 
 import base64
+import hashlib
 import os
 from typing import Any
 from uuid import UUID
@@ -68,6 +69,11 @@ def unseal_bytes(box: bytes, secret: bytes, bound_to: bytes) -> bytes:
 def derive(master: bytes, purpose: str) -> bytes:
     """A key of 32 bytes for one purpose, from the master key."""
     return HKDF(hashes.SHA256(), 32, salt=None, info=f"zoeklicht/{purpose}".encode()).derive(master)
+
+
+def fingerprint(key: bytes) -> str:
+    """Names a key without giving it away."""
+    return hashlib.sha256(key).hexdigest()[:16]
 
 
 def blind(secret: bytes, *parts: str) -> bytes:

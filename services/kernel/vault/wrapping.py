@@ -4,8 +4,6 @@ The first of a ring wraps, all of them open: so one takes the place of another w
 """
 
 import base64
-import hashlib
-import os
 import ssl
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,13 +12,10 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import aiohttp
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from services.kernel.key_settings import KeySettings
-from services.kernel.vault.sealing import NONCE, VaultError
+from services.kernel.key_settings import KEY_BYTES, KeySettings
+from services.kernel.vault.sealing import VaultError, fingerprint, seal_bytes, unseal_bytes
 
-KEY_BYTES = 32
 ANSWER_S = 3.0
 """A key service that takes longer is away: who waits for it holds leases."""
 OPENED_S, OPENED_KEYS = 60.0, 10_000
@@ -53,34 +48,26 @@ class LocalKey:
     def __init__(self, key: bytes) -> None:
         if len(key) != KEY_BYTES:
             raise WrappingError("a key that wraps others has 32 bytes: openssl rand -base64 32")
-        self._cipher = AESGCM(key)
-        self._id = hashlib.sha256(key).hexdigest()[:16]
+        self._key = key
 
     @property
     def key_id(self) -> str:
-        """The beginning of its SHA-256: of 32 random bytes that tells nothing."""
-        return self._id
+        """Its fingerprint: of 32 random bytes that tells nothing."""
+        return fingerprint(self._key)
 
     async def wrap(self, keys: Mapping[str, bytes]) -> dict[str, bytes]:
-        """A nonce and what it hides, bound to the name."""
-        return {name: self._wrap(name, key) for name, key in keys.items()}
+        """Sealed, bound to the name."""
+        return {name: seal_bytes(self._key, key, name.encode()) for name, key in keys.items()}
 
     async def unwrap(self, wrapped: Mapping[str, bytes]) -> dict[str, bytes]:
         """The keys again. Raises WrappingError when one was damaged or moved."""
         try:
-            return {
-                name: self._cipher.decrypt(box[:NONCE], box[NONCE:], name.encode())
-                for name, box in wrapped.items()
-            }
-        except (InvalidTag, ValueError) as error:
+            return {name: unseal_bytes(box, self._key, name.encode()) for name, box in wrapped.items()}
+        except VaultError as error:
             raise WrappingError(
-                f"a key in the vault does not open with its own {self._id}: it was damaged or moved; bring the keys"
+                f"a key in the vault does not open with its own {self.key_id}: it was damaged or moved; bring the keys"
                 " back from a backup"
             ) from error
-
-    def _wrap(self, name: str, key: bytes) -> bytes:
-        nonce = os.urandom(NONCE)
-        return nonce + self._cipher.encrypt(nonce, key, name.encode())
 
 
 class TransitKey:
