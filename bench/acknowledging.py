@@ -11,7 +11,7 @@ from typing import Any
 from mode.supervisors import CrashingSupervisor
 
 from schemas.events import CASE_EVENTS
-from services.kernel.service import Runtime
+from services.kernel.service import Runtime, calm_collector
 from services.kernel.settings import load_settings
 from services.kernel.streaming import raw_topic, run_stream, safe_app
 
@@ -42,4 +42,5 @@ async def rate(total: int) -> float:
 
 
 if __name__ == "__main__":
+    calm_collector()
     print(asyncio.run(rate(int(sys.argv[1]))))

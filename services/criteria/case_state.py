@@ -78,6 +78,10 @@ class CaseState(Strict):
         """The children who are still missing: none of a case that is closed or merged."""
         return tuple(c for c in self.children if not c.located) if self.is_open else ()
 
+    def says_the_same_as(self, other: "CaseState") -> bool:
+        """Whether nothing but the version has changed since the other, of which this one is a later state."""
+        return all(getattr(self, name) is getattr(other, name) for name in _SAID)
+
     def report(self, criterion: Criterion, child: int) -> Report | None:
         """The report that counts for a child: the newest about it or about all."""
         for report in reversed(self.reports):
@@ -87,6 +91,7 @@ class CaseState(Strict):
 
 
 initial = CaseState()
+_SAID = tuple(name for name in CaseState.model_fields if name != "version")
 
 
 def evolve(state: CaseState, event: Recorded) -> CaseState:

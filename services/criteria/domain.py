@@ -23,6 +23,7 @@ __all__ = [
     "assess",
     "decide",
     "evolve",
+    "has_times",
     "initial",
     "next_evaluation",
     "reassess",
@@ -164,12 +165,19 @@ def _questions(
 
 def _doses(state: CaseState) -> list[tuple[int, datetime]]:
     """When each missing child that depends on medication needs it next."""
+    if not has_times(state):
+        return []
     found = []
     for child in sorted(state.missing, key=lambda child: child.index):
         report = state.report(Criterion.MEDICATION_DEPENDENT, child.index)
         if report and report.value is Answer.YES and report.next_due:
             found.append((child.index, report.next_due))
     return found
+
+
+def has_times(state: CaseState) -> bool:
+    """Whether any report says a time. Most cases have none, and the clock has nothing to say about them."""
+    return any(report.next_due for report in state.reports)
 
 
 def next_evaluation(state: CaseState, now: datetime) -> datetime | None:

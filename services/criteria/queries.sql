@@ -7,8 +7,8 @@ select i.case_id, s.format, s.version, s.changed_at, i.remembered = s.changed_at
     exists (select from criteria.parked p where p.case_id = i.case_id) as parked
 from unnest($1::uuid[], $2::timestamptz[]) as i(case_id, remembered) left join criteria.case_state s using (case_id)
 
--- change_cases: compare and set; no assessment: the one that stands goes on standing; a row that is not returned was changed by somebody else
-update criteria.case_state s set format = $1, version = e.version, state = e.state,
+-- change_cases: compare and set; no state or no assessment: the one that stands goes on standing; a row that is not returned was changed by somebody else
+update criteria.case_state s set format = $1, version = e.version, state = coalesce(e.state, s.state),
     assessment = coalesce(e.assessment, s.assessment),
     assessment_version = e.assessment_version, rules = e.rules, watched = e.watched, changed_at = clock_timestamp()
 from unnest($2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::jsonb[], $8::jsonb[], $9::text[],

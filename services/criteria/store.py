@@ -20,7 +20,7 @@ from services.eventlog.store import as_text
 from services.kernel.messages import Message
 from services.kernel.postgres import Connection, Pool, queries
 
-FORMAT = 1
+FORMAT = 2
 """Raise it whenever CaseState changes its shape: rows of another format are built again from the event store."""
 
 _SQL = queries("services.criteria")
@@ -89,8 +89,11 @@ def _stored(row: Mapping[str, Any], remembered: Mapping[UUID, Stored]) -> Stored
 
 def _file(row: Mapping[str, Any]) -> CaseFile:
     assessment = row["assessment"]
+    state = CaseState.model_validate_json(row["state"])
     return CaseFile(
-        CaseState.model_validate_json(row["state"]),
+        state.model_copy(
+            update={"version": row["version"]}
+        ),  # the document may be older, when nothing else changed
         AssessmentChanged.model_validate_json(assessment) if assessment else None,
         row["rules"],
     )
@@ -142,11 +145,19 @@ def _columns(changes: Sequence[Change]) -> tuple[list[Any], ...]:
     return (
         [c.file.state.version for c in changes],
         [c.assessment_version for c in changes],
-        [c.file.state.model_dump_json() for c in changes],
+        [_state(c) for c in changes],
         [_said(c) for c in changes],
         [c.file.rules for c in changes],
         [c.file.state.live and c.file.state.is_open for c in changes],
     )
+
+
+def _state(change: Change) -> str | None:
+    """The state; None when it is the one that is stored, but for its version."""
+    state = change.file.state
+    if change.before.exists and change.before.readable and state.says_the_same_as(change.before.file.state):
+        return None
+    return state.model_dump_json()
 
 
 def _said(change: Change) -> str | None:

@@ -11,7 +11,7 @@ from schemas.events import AssessmentChanged
 from schemas.upcasters import UnknownEventTypeError
 from schemas.vocabulary import Origin
 from services.criteria import store
-from services.criteria.domain import CaseFile, advance, next_evaluation, reassess
+from services.criteria.domain import CaseFile, advance, has_times, next_evaluation, reassess
 from services.criteria.errors import MissingEventError
 from services.criteria.rulebook import Rulebook
 from services.eventlog.store import (
@@ -55,6 +55,12 @@ class Desk:
         """Whether there is anything to write."""
         return self.file is not self.before.file
 
+    @property
+    def may_have_a_timer(self) -> bool:
+        """Whether the clock has, or had, anything to say about the case."""
+        known = self.before.readable
+        return not known or has_times(self.before.file.state) or has_times(self.file.state)
+
 
 class Work:
     """Cases in one transaction that has locked their assessment streams. `now` is the wall clock."""
@@ -91,6 +97,7 @@ class Work:
             desk.file = replace(desk.file, state=desk.file.state.model_copy(update={"version": version}))
             return
         now = event.time if event.cause.origin is Origin.IMPORT else self._now
+        before = desk.file.latest
         try:
             desk.file, changed = advance(desk.file, event, self._rulebook.in_force(now), now)
         except Exception as error:
@@ -98,7 +105,7 @@ class Work:
             return
         if changed is not None:
             event_id = derived_id("assessment", desk.case_id, changed.case_version, changed.rules)
-            self._append(desk, _derived(changed, event_id, event, now), _cause(event))
+            self._append(desk, before, _derived(changed, event_id, event, now), _cause(event))
 
     async def catch_up(self, desk: Desk, up_to: int = 0) -> None:
         """Reads on in the event store: what Kafka did not bring, and whatever came after it."""
@@ -136,6 +143,7 @@ class Work:
 
     def tick(self, desk: Desk) -> None:
         """Lets the clock alone look at a case."""
+        before = desk.file.latest
         desk.file, changed = reassess(desk.file, self._rulebook.in_force(self._now), self._now)
         if changed is not None:
             number = desk.assessment_version + 1
@@ -143,20 +151,24 @@ class Work:
                 "assessment", desk.case_id, changed.case_version, "clock", number, changed.rules
             )
             cause = Cause(actor=ACTOR, correlation_id=str(event_id), mode=desk.file.state.mode)
-            self._append(desk, NewEvent(changed, event_id, time=self._now, text=as_text(changed)), cause)
+            self._append(
+                desk, before, NewEvent(changed, event_id, time=self._now, text=as_text(changed)), cause
+            )
 
     def pass_over(self, desk: Desk) -> None:
         """Leaves a case that cannot be read as it stands, so that the clock does not come back to it at once."""
         desk.file = replace(desk.file, rules=self._rulebook.in_force(self._now).version)
 
-    def _append(self, desk: Desk, event: NewEvent, cause: Cause) -> None:
+    def _append(self, desk: Desk, before: AssessmentChanged | None, event: NewEvent, cause: Cause) -> None:
         stream, expected = assessment_stream(desk.case_id), desk.assessment_version
         desk.appends.append(Append(stream, str(desk.case_id), [event], cause, expected))
         desk.assessment_version += 1
         desk.said = event.text
-        if cause.origin is Origin.LIVE:
+        worrying = desk.file.latest is not None and desk.file.latest.worrying
+        # Every other change is in the event itself; a line for each would hide these, and costs as much as to assess.
+        if cause.origin is Origin.LIVE and worrying is not (before is not None and before.worrying):
             log.info(
-                "assessed",
+                "the case is worrying" if worrying else "the case is not worrying any more",
                 correlation_id=cause.correlation_id,
                 case_id=str(desk.case_id),
                 version=desk.assessment_version,
@@ -170,7 +182,7 @@ class Work:
             await append(self._connection, appends)
         changes = [store.Change(d.case_id, d.before, d.file, d.assessment_version, d.said) for d in desks]
         self.written |= await store.save(self._connection, changes)
-        await self.set_timers(d.case_id for d in desks if d.file.state.live)
+        await self.set_timers(d.case_id for d in desks if d.file.state.live and d.may_have_a_timer)
         return len(appends)
 
     async def set_timers(self, case_ids: Iterable[UUID]) -> None:

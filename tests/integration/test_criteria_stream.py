@@ -266,6 +266,20 @@ async def test_a_worker_that_remembers_a_case_sees_what_others_wrote(pool, clock
     assert await data_of(pool, A) == await folded(pool, A)
 
 
+async def test_a_fact_about_nothing_the_rules_ask_writes_only_how_far_the_case_is(pool, assessor, clock):
+    """A note leaves the two documents of the row as they are; whoever reads the row knows that it was seen."""
+    await tell(pool, A, opened(), NOTE, NOTE)
+    first, *notes = await messages(pool)
+    await assessor.apply([first])
+    written = "select state, assessment from criteria.case_state"
+    before = await pool.fetchrow(written)
+    await assessor.apply(notes)
+    assert await pool.fetchrow(written) == before
+    async with pool.acquire() as connection:
+        (stored,) = (await store.load(connection, [A], {})).values()
+    assert (stored.version, stored.file.state.version) == (3, 3)
+
+
 async def test_a_row_that_was_written_again_is_read_again(pool, assessor, clock):
     """What is remembered of a case ends with the row it was read from, even when the case stands at the same version."""
     await tell(pool, A, opened(), said())
@@ -450,6 +464,16 @@ async def test_a_timer_goes_when_its_reason_goes(pool, assessor):
     assert await pool.fetchval("select due_at from criteria.timer") == DUE + timedelta(hours=1)
     await tell(pool, A, CLOSED, start=3)
     await assessor.apply(await messages(pool, "case-%"))
+    assert await pool.fetchval("select count(*) from criteria.timer") == 0
+
+
+async def test_a_timer_goes_with_the_report_that_asked_for_it(pool, assessor):
+    """A dose that was never due, for nobody is said any more to need it, wakes nobody."""
+    await tell(pool, A, opened(), said(due=DUE), CircumstanceRetracted(event_id=event_id(A, 2), reason=BOX))
+    *earlier, retraction = await messages(pool)
+    await assessor.apply(earlier)
+    assert await pool.fetchval("select count(*) from criteria.timer") == 1
+    await assessor.apply([retraction])
     assert await pool.fetchval("select count(*) from criteria.timer") == 0
 
 
