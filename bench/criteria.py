@@ -49,6 +49,7 @@ from services.kernel.kafka import create_topics
 from services.kernel.messages import Message
 from services.kernel.migrations import migrate
 from services.kernel.postgres import Pool, create_pool
+from services.kernel.service import calm_collector
 from services.kernel.settings import Settings, load_settings
 from services.kernel.streaming import MAX_BATCH
 
@@ -351,7 +352,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--round", type=int, default=3000, help="cases of six events in a round")
-    parser.add_argument("--rounds", type=int, default=5, help="rounds against the ceiling")
+    parser.add_argument("--rounds", type=int, default=9, help="rounds against the ceiling")
     parser.add_argument("--cases", type=int, default=200_000, help="cases for the memory")
     parser.add_argument("--lengths", type=int, nargs="+", default=[10, 100, 1000], help="events a case")
     parser.add_argument("--groups", type=int, default=5, help="groups of 20 cases for each length")
@@ -359,6 +360,7 @@ def main() -> None:
         "--out", type=Path, default=ROOT / "bench" / "results", help="the folder for the results"
     )
     wish = parser.parse_args()
+    calm_collector()  # as in a service
     result = asyncio.run(measure(wish))
     console.print(table(result))
     wish.out.mkdir(parents=True, exist_ok=True)

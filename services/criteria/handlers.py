@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 from uuid import UUID
 
 import structlog
@@ -58,8 +58,7 @@ class Counts:
         self.timers += other.timers
 
 
-@dataclass(frozen=True, slots=True)
-class Letter:
+class Letter(NamedTuple):
     """A message, read as far as possible. `event` None without `poison`: of an unknown type.
 
     `case_id` None without `poison`: about something else than a case.

@@ -4,7 +4,7 @@ import base64
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
@@ -99,8 +99,7 @@ def _file(row: Mapping[str, Any]) -> CaseFile:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """A case to be written, and what was loaded of it. `said`: its new assessment as it is written, if it has one."""
 
     case_id: UUID

@@ -1,13 +1,12 @@
 """Messages as they come from Kafka, and how far their consumer has come. Nothing here needs a stream processor."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from services.kernel.postgres import Connection
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """A message as it came: nothing is decoded, so that a poison one can be set aside whole."""
 
     topic: str

@@ -58,7 +58,7 @@ def said(value=Answer.YES, due=None, child=0):
 
 def broken(message: Message) -> Message:
     """The same message with data that fit no model."""
-    return replace(message, value=b'{"criterion": "bravery"}')
+    return message._replace(value=b'{"criterion": "bravery"}')
 
 
 @pytest.fixture
@@ -123,8 +123,8 @@ async def test_progress_is_recorded_with_the_work(pool, assessor):
     """How far criteria has come is known from the same transaction, also when nothing concerned a case."""
     await tell(pool, A, opened())
     batch = await messages(pool)
-    await assessor.apply([replace(batch[0], offset=41)])
-    await assessor.apply([replace(m, offset=42) for m in await messages(pool, "assessment-%")])
+    await assessor.apply([batch[0]._replace(offset=41)])
+    await assessor.apply([m._replace(offset=42) for m in await messages(pool, "assessment-%")])
     assert (
         await pool.fetchval("select next_offset from kernel.consumer_progress where consumer = 'criteria'")
         == 43
@@ -398,7 +398,7 @@ async def test_an_event_that_the_store_does_not_hold(pool, assessor):
     await tell(pool, A, opened(), said(), NOTE)
     last = (await messages(pool))[-1]
     foreign = [(n, b"9" if n == "ce_streamversion" else v) for n, v in last.headers]
-    await assessor.apply([replace(last, headers=tuple(foreign))])
+    await assessor.apply([last._replace(headers=tuple(foreign))])
     (case,) = await store.quarantined(pool)
     assert case.error_class == "MissingEventError"
 
