@@ -7,7 +7,7 @@ WORKERS ?= 1
 TESTS := $(BIN)/python -m pytest $(if $(filter-out 1,$(WORKERS)),-n $(WORKERS) --dist loadfile)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast test-long check chaos bench bench-delivery bench-criteria bench-dashboard bench-projections bench-volunteers bench-sealing lock schemas annual-report sbom audit clean
+.PHONY: help run test test-fast test-long check chaos fuzz bench bench-delivery bench-criteria bench-dashboard bench-projections bench-volunteers bench-sealing lock schemas annual-report sbom audit clean
 
 help:  ## Says what each target does
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -45,6 +45,9 @@ check: .venv/.dev  ## Lint, format, types, import rules, schema drift
 
 chaos: .venv/.dev  ## The storm of the chaos tests for longer: MINUTES=60, with CHAOS_SEED=n another one
 	@CHAOS_MINUTES=$(MINUTES) $(BIN)/python -m pytest tests/chaos/test_chaos.py -k nothing_is_lost $(ARGS)
+
+fuzz: .venv/.dev  ## Hostile input for every parser that meets the outside: FACTOR=100 times as much as in the tests, other at each run
+	@FUZZ_FACTOR=$(or $(FACTOR),20) $(BIN)/python -m pytest tests/unit/test_hostile_input.py $(ARGS)
 
 bench: .venv/.dev  ## Measure on this machine; the last result stays in bench/results
 	@$(BIN)/python bench/way.py $(ARGS)

@@ -39,7 +39,6 @@ from curves import Curve, svg
 
 from schemas.events import CASE_EVENTS, TOPICS, CaseClosed, CircumstanceReported, EventData, NoteAdded
 from schemas.vocabulary import Answer, Criterion
-from services.cli.database import PACKAGES
 from services.criteria.handlers import Assessor
 from services.eventlog.producer import producer
 from services.eventlog.wire import headers
@@ -47,7 +46,7 @@ from services.kernel.clock import SystemClock
 from services.kernel.embedded import EmbeddedKafka, EmbeddedPostgres
 from services.kernel.kafka import create_topics
 from services.kernel.messages import Message
-from services.kernel.migrations import migrate
+from services.kernel.migrations import PACKAGES, migrate
 from services.kernel.postgres import Pool, create_pool
 from services.kernel.service import calm_collector
 from services.kernel.settings import Settings, load_settings

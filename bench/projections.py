@@ -40,13 +40,12 @@ from projections_cases import YEARS, fill_report
 from projections_log import fill
 
 from schemas.events import TOPICS
-from services.cli.database import PACKAGES
 from services.eventlog.producer import producer
 from services.eventlog.relay import Point, Relay
 from services.eventlog.store import recorded
 from services.kernel.embedded import EmbeddedKafka, EmbeddedPostgres
 from services.kernel.kafka import create_topics
-from services.kernel.migrations import migrate
+from services.kernel.migrations import PACKAGES, migrate
 from services.kernel.postgres import Connection, Pool, create_pool, queries
 from services.kernel.service import calm_collector
 from services.kernel.settings import Settings, load_settings

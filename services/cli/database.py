@@ -3,21 +3,10 @@
 from importlib import resources
 
 from services.kernel.backup.unfinished import check_finished
-from services.kernel.migrations import Migration, migrate, migrations_of
+from services.kernel.migrations import PACKAGES, VAULT_PACKAGES, Migration, migrate, migrations_of
 from services.kernel.postgres import create_pool
 from services.kernel.settings import Settings
 from services.projections.versions import install
-
-PACKAGES = (
-    "services.kernel",
-    "services.eventlog",
-    "services.intake",
-    "services.criteria",
-    "services.dispatch",
-    "services.projections",
-    "services.volunteers",
-)
-VAULT_PACKAGES = ("services.kernel.vault",)
 
 
 def steps_of(packages: tuple[str, ...] = PACKAGES) -> list[Migration]:

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeE
 
 from schemas.events import TOPICS
 from services.cli.caught_up import topics_reader
-from services.cli.database import PACKAGES, VAULT_PACKAGES, migrate_all, steps_of
+from services.cli.database import migrate_all, steps_of
 from services.cli.local import NO_KAFKA, System, bare, forget_heartbeats, system
 from services.cli.place import Place
 from services.cli.restored import Desk, erased_since, forget_again, go_dark, ids_of
@@ -26,6 +26,7 @@ from services.kernel.backup.archive import check_whole, content_of, manifest_of
 from services.kernel.backup.programs import load
 from services.kernel.backup.unfinished import begin, finish, unfinished
 from services.kernel.kafka import end_offsets
+from services.kernel.migrations import PACKAGES, VAULT_PACKAGES
 from services.kernel.postgres import Pool, create_pool, queries
 from services.kernel.settings import Settings
 from services.kernel.vault import Vault, copies, ring_of

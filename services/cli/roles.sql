@@ -15,6 +15,7 @@ begin
         end;
         execute format('grant connect on database %I to %I', current_database(), role);
         execute format('grant usage on schema kernel, eventlog to %I', role);
+        execute format('grant select on public.migration to %I', role);
         execute format('grant select, insert, update, delete on kernel.heartbeat to %I', role);
         execute format('grant select on eventlog.events, eventlog.epoch to %I', role);
     end loop;

@@ -89,7 +89,7 @@ def read_letter(message: Message) -> Letter:
         if not stream.startswith(_PREFIX):
             return Letter(message)
         case_id = UUID(stream[len(_PREFIX) :])
-        version = int(attributes["streamversion"])
+        version = wire.version_of(attributes)
     except (wire.WireError, KeyError, ValueError) as error:
         return Letter(message, _case_of_key(message.key), poison=type(error).__name__)
     try:

@@ -138,13 +138,12 @@ class Planner:
 
     async def _park(self, message: Message, told: dict[str, str], error_class: str) -> None:
         case = _case(message, told)
-        version = told.get("streamversion", "")
         async with self._pool.acquire() as connection, connection.transaction():
             await connection.execute(
                 _SQL["park"],
                 case,
                 told.get("stream"),
-                int(version) if version.isdecimal() else None,
+                _version(told),
                 message.topic,
                 message.partition,
                 message.offset,
@@ -177,8 +176,15 @@ def _headers(row: Any) -> list[tuple[str, bytes]]:
 
 
 def _is_seen(told: dict[str, str], seen: dict[str, int]) -> bool:
-    version = told.get("streamversion", "")
-    return version.isdecimal() and int(version) <= seen.get(told.get("stream", ""), 0)
+    version = _version(told)
+    return version is not None and version <= seen.get(told.get("stream", ""), 0)
+
+
+def _version(told: dict[str, str]) -> int | None:
+    try:
+        return wire.version_of(told)
+    except wire.WireError:
+        return None
 
 
 def _acting(message: Message) -> dict[str, str] | None:

@@ -12,6 +12,7 @@ from services.eventlog.store import Cause, EventStoreError, Recorded
 from services.kernel.ids import read_id
 
 SOURCE = "urn:zoeklicht"
+_MOST_DIGITS = 18
 Header = tuple[str, bytes]
 
 
@@ -52,28 +53,42 @@ def attributes(headers: Iterable[Header] | Mapping[str, bytes]) -> dict[str, str
         raise WireError("a header is not UTF-8") from error
 
 
+def version_of(attributes: Mapping[str, str]) -> int:
+    """The version of the event in its stream, from 1. Raises WireError when it says none that a stream can have."""
+    text = attributes.get("streamversion", "")
+    # What PostgreSQL's bigint cannot hold could be neither compared nor set aside.
+    if not (text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS and int(text)):
+        raise WireError("a message does not say its version in its stream")
+    return int(text)
+
+
 def event(attributes: Mapping[str, str], value: bytes) -> Recorded:
     """The event of a message. Raises WireError, UnknownEventTypeError, or pydantic's ValidationError."""
     try:
-        imported = attributes.get("importedtime")
-        return Recorded(
-            stream=attributes["stream"],
-            version=int(attributes["streamversion"]),
-            event_id=read_id(attributes["id"]),
-            type=attributes["type"],
-            subject=attributes["subject"],
-            time=datetime.fromisoformat(attributes["time"]),
-            recorded_time=datetime.fromisoformat(attributes["recordedtime"]),
-            imported_time=datetime.fromisoformat(imported) if imported else None,
-            cause=Cause(
-                actor=attributes["actor"],
-                correlation_id=attributes["correlationid"],
-                causation_id=attributes.get("causationid"),
-                traceparent=attributes.get("traceparent"),
-                origin=Origin(attributes["origin"]),
-                mode=Mode(attributes["mode"]),
-            ),
-            data=read(attributes["type"], orjson.loads(value)),
-        )
-    except (KeyError, orjson.JSONDecodeError) as error:
-        raise WireError("a message lacks an attribute or is not JSON") from error
+        found = _envelope(attributes)
+        content = orjson.loads(value)
+    except (KeyError, ValueError) as error:
+        raise WireError("a message lacks an attribute, has a wrong one, or is not JSON") from error
+    return Recorded(data=read(attributes["type"], content), **found)
+
+
+def _envelope(attributes: Mapping[str, str]) -> dict[str, Any]:
+    imported = attributes.get("importedtime")
+    return {
+        "stream": attributes["stream"],
+        "version": version_of(attributes),
+        "event_id": read_id(attributes["id"]),
+        "type": attributes["type"],
+        "subject": attributes["subject"],
+        "time": datetime.fromisoformat(attributes["time"]),
+        "recorded_time": datetime.fromisoformat(attributes["recordedtime"]),
+        "imported_time": datetime.fromisoformat(imported) if imported else None,
+        "cause": Cause(
+            actor=attributes["actor"],
+            correlation_id=attributes["correlationid"],
+            causation_id=attributes.get("causationid"),
+            traceparent=attributes.get("traceparent"),
+            origin=Origin(attributes["origin"]),
+            mode=Mode(attributes["mode"]),
+        ),
+    }

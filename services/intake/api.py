@@ -32,7 +32,7 @@ from services.kernel.audit import note
 from services.kernel.auth import require
 from services.kernel.http import Moment
 from services.kernel.principals import EVERYONE_INSIDE, Principal
-from services.kernel.problems import NotFoundError
+from services.kernel.problems import InvalidError, NotFoundError
 
 Cursor = Annotated[
     str | None, Query(pattern=r"^[0-9]{1,18}$", description="`next_cursor` of an earlier answer")
@@ -90,7 +90,17 @@ def _read_routes(routes: APIRouter, deps: IntakeDeps) -> None:
         at: Annotated[Moment | None, Query(description="as known at this moment")] = None,
     ) -> Response:
         """The case, its assessment, campaigns and displays. Identities only for staff, and behind broken glass."""
+        if at is not None and await deps.pool.fetchval(SQL["in_the_future"], at):
+            raise InvalidError(
+                "at",
+                "at lies in the future; ask for a moment that has been, or leave it out for the case as it is",
+            )
         events = await read_case(deps.pool, case_id, at)
+        if not events and at is not None and await read_case_page(deps.pool, case_id, 0, 1):
+            raise NotFoundError(
+                "case-not-known-yet",
+                "at that moment the case was not known yet; ask for a later one, or leave at out",
+            )
         keys = await keys_for(who, case_id, events, "case.read") if events else None
         photos = await deps.pool.fetch(SQL["photos_of_case"], case_id, at)
         view = views.case_view(case_id, events, keys, deps.policy, photos)

@@ -157,3 +157,6 @@ having bool_and(not o.open) and max(over.at) <= clock_timestamp() - make_interva
     join intake.case_open t on t.case_id = (m.data ->> 'case_id')::uuid
     where d.child_id = c.child_id and m.type = 'case.merged_into.v1' and t.open)
 order by 2, 1 limit $2
+
+-- in_the_future: whether a moment is still to come, by the clock that says when events were recorded
+select $1::timestamptz > clock_timestamp()

@@ -7,6 +7,17 @@ from importlib import resources
 from services.kernel.errors import ZoeklichtError
 from services.kernel.postgres import Connection, Pool
 
+PACKAGES = (
+    "services.kernel",
+    "services.eventlog",
+    "services.intake",
+    "services.criteria",
+    "services.dispatch",
+    "services.projections",
+    "services.volunteers",
+)
+"""Whose tables are in the main database, in the order in which they build on each other."""
+VAULT_PACKAGES = ("services.kernel.vault",)
 _LOCK = 116_000
 
 
@@ -35,6 +46,20 @@ def migrations_of(package: str) -> list[Migration]:
         return []
     files = sorted((f for f in folder.iterdir() if f.name.endswith(".sql")), key=lambda f: f.name)
     return [Migration(package, f.name, f.read_text(encoding="utf-8")) for f in files]
+
+
+async def lacking(source: Pool | Connection, packages: tuple[str, ...] = PACKAGES) -> list[str]:
+    """The steps that this version needs and the database has not had, in order.
+
+    Steps of a newer version are none of ours: what they add is passed over, and what they may take away they take only
+    once nobody uses it (`docs/upgrades.md`).
+    """
+    applied = set()
+    if await source.fetchval("select to_regclass('public.migration')") is not None:
+        rows = await source.fetch("select owner, name from public.migration")
+        applied = {(row["owner"], row["name"]) for row in rows}
+    steps = [step for package in packages for step in migrations_of(package)]
+    return [f"{step.owner}/{step.name}" for step in steps if (step.owner, step.name) not in applied]
 
 
 async def migrate(pool: Pool, packages: tuple[str, ...]) -> list[str]:

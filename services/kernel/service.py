@@ -18,11 +18,13 @@ import structlog
 from services.kernel.backup.unfinished import check_finished
 from services.kernel.errors import ZoeklichtError
 from services.kernel.logging import configure_logging
+from services.kernel.migrations import lacking
 from services.kernel.postgres import Pool, connect, create_pool
 from services.kernel.settings import Settings, load_settings
 from services.kernel.watchdog import Deadline, LoopWatch, WorkWatch
 
 BEAT_S = 1.0
+SCHEMA_AGAIN_S = 2.0
 BEAT_WITHIN_S = 5.0
 """A heartbeat on a connection that does not answer is given up, and written on another one."""
 BEAT_STUCK_S = 30.0
@@ -94,6 +96,10 @@ async def _run(name: str, settings: Settings, main: Main, end: Deadline) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, runtime.stop.set)
+    await _migrated(runtime)
+    if runtime.stop.is_set():
+        await pool.close()
+        return 0
     beat = asyncio.create_task(_beat(runtime))
     watches = [
         asyncio.create_task(LoopWatch().run()),
@@ -116,6 +122,17 @@ async def _run(name: str, settings: Settings, main: Main, end: Deadline) -> int:
             await asyncio.wait_for(pool.close(), 5)
     log.info("stopped")
     return 0
+
+
+async def _migrated(runtime: Runtime) -> None:
+    """Waits until the database is of this version: the new processes of an upgrade may come before its migration."""
+    while (steps := await lacking(runtime.pool)) and not runtime.stop.is_set():
+        log.warning(
+            "the database is of an older version: run `zoeklicht migrate`, and this process goes on by itself",
+            lacking=len(steps),
+            first=steps[0],
+        )
+        await runtime.pause(SCHEMA_AGAIN_S)
 
 
 async def _beat(runtime: Runtime) -> None:

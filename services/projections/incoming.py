@@ -42,7 +42,7 @@ def from_kafka(message: Any, wanted: AbstractSet[str]) -> Incoming:
             read = wire.event(attributes, message.value)
         except Exception as error:  # whatever it is, it is this message's fault
             read = error
-    return Incoming(message, attributes["stream"], int(attributes["streamversion"]), kind, read)
+    return Incoming(message, attributes["stream"], wire.version_of(attributes), kind, read)
 
 
 def from_store(row: Mapping[str, Any]) -> Incoming:
@@ -59,7 +59,7 @@ def attributes_of(message: Any) -> dict[str, str] | None:
     """The attributes of an event; None when the message is none."""
     try:
         found = wire.attributes(message.headers)
+        wire.version_of(found)
     except wire.WireError:
         return None
-    whole = {"stream", "streamversion", "type"} <= found.keys() and found["streamversion"].isdecimal()
-    return found if whole else None
+    return found if {"stream", "type"} <= found.keys() else None

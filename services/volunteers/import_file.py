@@ -49,7 +49,10 @@ def lines(content: bytes) -> Iterator[Line]:
     reader = csv.DictReader(
         io.StringIO(text, newline=""), delimiter=";" if header.count(";") > header.count(",") else ","
     )
-    columns = [name.strip().lower() for name in reader.fieldnames or ()]
+    try:
+        columns = [name.strip().lower() for name in reader.fieldnames or ()]
+    except csv.Error:
+        raise ImportFileError("the first line is not CSV: look at its quotation marks") from None
     missing = [name for name in REQUIRED if name not in columns]
     if missing or len(set(columns)) < len(columns) or not set(columns) <= {*REQUIRED, *OPTIONAL}:
         raise ImportFileError(

@@ -50,9 +50,25 @@ class Follower:
         for message in batch:
             told = _told(message)
             if told.get("type") in _TYPES and told.get("origin") == Origin.LIVE.value:
-                await alerted(self._deps, wire.event(told, message.value))
+                await self._one(message, told)
         async with self._deps.pool.acquire() as connection, connection.transaction():
             await record_progress(connection, CONSUMER, batch)
+
+    async def _one(self, message: Message, told: dict[str, str]) -> None:
+        try:
+            event = wire.event(told, message.value)
+            UUID(event.subject)
+        except Exception as error:  # whatever it is, it is this message's fault, and no attempt will mend it
+            where = f"{message.topic}/{message.partition}/{message.offset}"
+            log.exception("alert not read", exc_info=error, message=where)
+            text = (
+                f"an alert for the mobile team cannot be read ({where} gives {type(error).__name__}), so that nobody was"
+                " asked to stand by for it, or told that it ended: look at the board, and call them by hand"
+            )
+            async with self._deps.pool.acquire() as connection, connection.transaction():
+                await page(connection, f"volunteers: message {where}", text)
+        else:
+            await alerted(self._deps, event)
 
 
 def _told(message: Message) -> dict[str, str]:

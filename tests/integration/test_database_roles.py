@@ -95,7 +95,7 @@ NOBODY = [
     "create schema mine",
     "create table public.mine ()",
     "create role zl_mine",
-    "select from public.migration",
+    "insert into public.migration (owner, name, digest) values ('a', 'b', 'c')",
     "select pg_read_file('/etc/passwd')",
     "copy kernel.heartbeat to program 'true'",
 ]

@@ -1,7 +1,7 @@
 """Reading a case: as known at a moment, page by page, audited, and whatever a newer process wrote."""
 
 import json
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
@@ -78,7 +78,11 @@ async def test_the_whole_answer_is_as_known_then(api):
         at = await api.get(f"/v1/cases/{case}?at={moment.isoformat()}")
         assert at.body == answer
     before = seen[0][0] - timedelta(microseconds=1)
-    assert (await api.get(f"/v1/cases/{case}?at={before.isoformat()}")).status == 404
+    early = await api.get(f"/v1/cases/{case}?at={before.isoformat()}")
+    assert (early.status, early.body["rule"]) == (404, "case-not-known-yet")
+    to_come = await api.get(f"/v1/cases/{case}?at={(datetime.now(UTC) + timedelta(hours=1)).isoformat()}")
+    assert (to_come.status, to_come.body["rule"]) == (422, "at")
+    assert (await api.get(f"/v1/cases/{uuid4()}?at={before.isoformat()}")).body["rule"] == "no-such-case"
     for wrong in ("2021-03-04T17:30:00", "1614875400", "0001-01-01T00:00:00%2B14:00", "yesterday"):
         assert (await api.get(f"/v1/cases/{case}?at={wrong}")).status == 422
 

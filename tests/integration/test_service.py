@@ -158,3 +158,35 @@ async def test_a_service_whose_work_hangs_ends_itself(settings, way):
         said, _ = await asyncio.wait_for(process.communicate(), 60)
     assert process.returncode == STUCK
     assert b"a claim did not end, while the database answered" in said
+
+
+async def test_a_process_that_comes_before_its_migration_waits_for_it(settings, pool, way):
+    """It says what is to be done, touches nothing, and goes on by itself once the database has the step."""
+    step = "('services.volunteers', (select max(name) from public.migration where owner = 'services.volunteers'))"
+    taken = await pool.fetchrow(f"delete from public.migration where (owner, name) = {step} returning *")
+    async with running(IDLE, settings, way) as process:
+        async with asyncio.timeout(30):
+            line = await process.stdout.readline()
+        assert b"zoeklicht migrate" in line
+        assert f'"first":"{taken["owner"]}/{taken["name"]}"'.encode() in line
+        assert await pool.fetchval("select count(*) from kernel.heartbeat") == 0
+        await pool.execute(
+            "insert into public.migration (owner, name, digest) values ($1, $2, $3)",
+            taken["owner"],
+            taken["name"],
+            taken["digest"],
+        )
+        await beaten_again(pool)
+        process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(30):
+            assert await process.wait() == 0
+
+
+async def test_a_process_that_waits_for_a_migration_can_be_stopped(settings, pool, way):
+    await pool.execute("drop table public.migration")
+    async with running(IDLE, settings, way) as process:
+        async with asyncio.timeout(30):
+            assert b"zoeklicht migrate" in await process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(30):
+            assert await process.wait() == 0

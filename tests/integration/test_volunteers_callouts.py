@@ -16,10 +16,12 @@ from volunteers_ground import HERE, add_events, at_km, client_of, ground_of, pho
 from web_ground import listening
 
 from schemas.commands import CallOut, GiveTask, PlacePoster, RemovePoster
-from schemas.events import AlertIssued, AlertWithdrawn, AssessmentChanged, Material
+from schemas.events import CASE_EVENTS, AlertIssued, AlertWithdrawn, AssessmentChanged, Material
 from schemas.vocabulary import AlertKind, CaseKind, Reply, StandDown
+from services.eventlog import wire
 from services.eventlog.store import Cause, Recorded, read_stream
 from services.kernel.ids import new_id
+from services.kernel.messages import Message
 from services.kernel.paging import acknowledge, open_pages
 from services.kernel.postgres import in_transaction
 from services.kernel.principals import Role
@@ -30,7 +32,7 @@ from services.volunteers.callouts import callout_stream
 from services.volunteers.desk import VolunteerDeps
 from services.volunteers.gateways import Gateways
 from services.volunteers.sender import Sender
-from services.volunteers.standby import alerted, end_with_cases
+from services.volunteers.standby import Follower, alerted, end_with_cases
 
 
 @pytest.fixture
@@ -414,6 +416,39 @@ async def test_a_standby_tells_the_mobile_team_once_and_its_end_once(ground):
     await alerted(ground.deps, issued)
     await ground.work()
     assert len(ground.provider.taken) == 4, "a replay of the log wakes nobody"
+
+
+async def test_an_alert_that_cannot_be_read_keeps_nobody_else_from_standing_by(ground):
+    """A person is paged to call by hand; the alerts behind it are worked on, and the stream does not begin it again."""
+    await ground.people(at_km(1, 1))
+    issued = AlertIssued(alert_id=new_id(), revision=1, kind=AlertKind.STANDBY, recipients=1, displays=0)
+    good = message_of(event(await ground.case(), issued), 2)
+    broken = good._replace(offset=0, value=b'{"kind": "standby"}')
+    nobodys = good._replace(
+        offset=1, headers=tuple((n, b"nobody" if n == "ce_subject" else v) for n, v in good.headers)
+    )
+    await Follower(ground.deps).apply([broken, nobodys, good])
+    await ground.work()
+    assert len(texts(ground, 1)) == 1
+    pages = await open_pages(ground.deps.pool)
+    assert [f"{CASE_EVENTS}/0/{n}" in page.text for n, page in enumerate(sorted(pages, key=lambda p: p.text))] == [
+        True, True,
+    ]  # fmt: skip
+    progress = await ground.deps.pool.fetchval("select next_offset from kernel.consumer_progress")
+    assert progress == 3
+
+
+def message_of(event, offset):
+    """The message by which the relay brings an event."""
+    cause = event.cause
+    row = {name: getattr(event, name) for name in (
+        "event_id", "type", "subject", "time", "stream", "version", "recorded_time", "imported_time",
+    )} | {
+        "correlation_id": cause.correlation_id, "causation_id": None, "actor": cause.actor, "traceparent": None,
+        "origin": cause.origin.value, "mode": cause.mode.value,
+    }  # fmt: skip
+    body = event.data.model_dump_json(exclude_none=True).encode()
+    return Message(CASE_EVENTS, 0, offset, event.subject.encode(), body, tuple(wire.headers(row)))
 
 
 async def test_the_missing_persons_unit_is_told_until_somebody_acknowledges(pool, vault, settings):

@@ -18,6 +18,8 @@ def token(master: bytes, page_id: int, person_id: UUID, now: datetime) -> str:
 
 def person_behind(master: bytes, page_id: int, given: str, now: datetime) -> UUID | None:
     """Whose link it is; None when it is not ours, of another page, or too old."""
+    if not given.isascii():
+        return None
     person, _, rest = given.partition(".")
     until, _, signature = rest.partition(".")
     wanted = _signature(master, page_id, person, until)

@@ -80,8 +80,12 @@ def router(deps: ProjectionsDeps) -> APIRouter:
         every = await publication.current()
         years = sorted({quarter.year for quarter in publication.quarters})
         if year is not None and year not in years:
-            known = f"from {years[0]} to {years[-1]}" if years else "later: nothing is published yet"
-            raise InvalidError("year", f"ask for a year {known}")
+            advice = (
+                f"ask for a year from {years[0]} to {years[-1]}"
+                if years
+                else "nothing is published yet: ask again later"
+            )
+            raise InvalidError("year", advice)
         shown = [
             line
             for line in every
