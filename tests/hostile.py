@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-_SPICE = (
+SPICE = (
     b"\x00", b"\xff", b"\xc3\x28", b"\xed\xa0\x80", b"\xef\xbb\xbf", b"\r\n", b"'", b'"', b"<", b"]]>", b"{", b"}", b"[" * 300,
     b"-1", b"1e999", b"9" * 40, b"9" * 5000, b"NaN", b"null", b"\xd9\xa1\xd9\xa2", b"%00", b"../", b"{{7*7}}", b";--", b"\\ud800",
     b"&amp;", b"0001-01-01T00:00:00+23:59", b"9999-12-31T23:59:60Z", b"\xe2\x80\xae",
@@ -39,7 +39,7 @@ def changed(draw: st.DrawFn, sample: bytes) -> bytes:
         begin = draw(st.integers(0, len(content)))
         end = draw(st.integers(begin, min(len(content), begin + 40)))
         piece = draw(
-            st.sampled_from(_SPICE) | st.binary(max_size=8) | st.just(b"") | st.just(content[begin:end] * 2)
+            st.sampled_from(SPICE) | st.binary(max_size=8) | st.just(b"") | st.just(content[begin:end] * 2)
         )
         content = content[:begin] + piece + content[end:]
     return content

@@ -16,7 +16,7 @@ from uuid import uuid4
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from hostile import contents, joined, texts, tried
+from hostile import SPICE, contents, joined, texts, tried
 from hypothesis import strategies as st
 from PIL import Image
 from pydantic import ValidationError
@@ -82,7 +82,7 @@ def _messages(draw: st.DrawFn) -> Message:
         shape = draw(st.integers(0, 9))
         if shape == 0:
             continue
-        found.append((name, draw(contents(value)) if shape == 1 else value))
+        found.append((name, draw(contents(value) | st.sampled_from(SPICE)) if shape == 1 else value))
     body = draw(st.just(_BODY) | contents(_BODY))
     return Message(
         CASE_EVENTS, 0, 7, draw(st.just(str(_CASE).encode()) | st.binary(max_size=9)), body, tuple(found)
