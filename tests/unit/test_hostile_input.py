@@ -104,6 +104,14 @@ def test_a_message_that_is_no_event_is_poison_and_stops_nobody(message):
         assert 1 <= event.version <= BIGGEST
 
 
+@pytest.mark.parametrize("version", ["", "0", "-1", "1_0", "٣", "9" * 19, "9" * 5000])
+def test_a_version_that_no_stream_can_have_is_poison(version):
+    headers = tuple((n, version.encode() if n == "ce_streamversion" else v) for n, v in _HEADERS)
+    letter = read_letter(Message(CASE_EVENTS, 0, 7, b"", _BODY, headers))
+    assert (letter.version, letter.poison) == (None, "WireError")
+    assert from_kafka(SimpleNamespace(headers=headers, value=_BODY), {_ROW["type"]}).stream == ""
+
+
 # ── files ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 _CAP = [path.read_bytes() for path in sorted((DATA / "cap").iterdir()) if path.suffix in {".cap", ".xml"}]
