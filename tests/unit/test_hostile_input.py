@@ -281,7 +281,9 @@ _PAGE_LINK, _VOLUNTEER_LINK = page_token(MASTER, 7, _PERSON, NOW), volunteer_tok
 def test_a_link_is_ours_or_nobodys(text):
     person, number = person_behind(MASTER, 7, text, NOW), number_behind(MASTER, text, NOW)
     assert (person == _PERSON) if text == _PAGE_LINK else person is None
-    assert (number == 7) if text == _VOLUNTEER_LINK else number is None
+    # Base64 can be written in other ways that mean the same: the older two letters, more padding.
+    meant = text.replace("+", "-").replace("/", "_").rstrip("=")
+    assert (number == 7) if meant == _VOLUNTEER_LINK.rstrip("=") else number is None
 
 
 @tried(
