@@ -1,11 +1,13 @@
 """The database of an installation: its schemas, in the order in which they build on each other."""
 
+import os
+from collections.abc import Mapping
 from importlib import resources
 
 from services.kernel.backup.unfinished import check_finished
 from services.kernel.migrations import PACKAGES, VAULT_PACKAGES, Migration, migrate, migrations_of
-from services.kernel.postgres import create_pool
-from services.kernel.settings import Settings
+from services.kernel.postgres import Pool, create_pool
+from services.kernel.settings import Settings, SettingsError
 from services.projections.versions import install
 
 
@@ -34,6 +36,49 @@ async def migrate_all(settings: Settings, *, restoring: bool = False) -> list[st
         finally:
             await pool.close()
     return applied
+
+
+SERVICE_USERS = ("relay", "criteria", "projections", "service")
+"""The users that `make_users` makes, each in the role `zoeklicht_` and its name; who opens data is `service`."""
+
+
+def passwords() -> dict[str, str]:
+    """The passwords of the services' users. Raises SettingsError."""
+    names = {user: f"ZOEKLICHT_{user.upper()}_PASSWORD" for user in SERVICE_USERS}
+    missing = [name for name in names.values() if not os.environ.get(name)]
+    if missing:
+        raise SettingsError(f"{', '.join(missing)}: set a password for each of the services' users")
+    return {user: os.environ[name] for user, name in names.items()}
+
+
+async def make_users(settings: Settings, passwords: Mapping[str, str]) -> None:
+    """Makes a user for each role that `grant_roles` made, in both databases, or gives it this password.
+
+    Raises asyncpg.InsufficientPrivilegeError when the user of a URL may not make roles.
+    """
+    for url, users in (
+        (settings.database_url.get_secret_value(), SERVICE_USERS),
+        (settings.vault_url, ("service",)),
+    ):
+        pool = await create_pool(url, size=1, application="zoeklicht-migrate")
+        try:
+            for user in users:
+                await _make_user(pool, user, passwords[user])
+        finally:
+            await pool.close()
+
+
+async def _make_user(pool: Pool, user: str, password: str) -> None:
+    known = await pool.fetchval("select exists (select from pg_roles where rolname = $1)", user)
+    # The server quotes it: a statement about a role takes no parameters.
+    statement = await pool.fetchval(
+        "select format(case when $3 then 'alter' else 'create' end || ' role %I login password %L', $1::text, $2::text)",
+        user,
+        password,
+        known,
+    )
+    await pool.execute(statement)
+    await pool.execute(f"grant zoeklicht_{user} to {user}")
 
 
 async def grant_roles(settings: Settings) -> None:

@@ -64,7 +64,7 @@ def settings_for(place: Place, addresses: Addresses, *, make_key: bool, **rest: 
     }
     if "ZOEKLICHT_MASTER_KEY" not in os.environ and (make_key or place.key_file.exists()):
         values["master_key"] = place.master_key()
-    return load_settings(**values)
+    return load_settings(opens=True, **values)
 
 
 def environment(settings: Settings) -> dict[str, str]:

@@ -149,11 +149,19 @@ def migrate(
         bool,
         typer.Option("--roles", help="Also make the database roles of the services, with what each may do."),
     ] = False,
+    users: Annotated[
+        bool,
+        typer.Option(
+            "--users",
+            help="Also the roles, and a user in each: relay, criteria, projections, service; their passwords are in"
+            " ZOEKLICHT_RELAY_PASSWORD and so on.",
+        ),
+    ] = False,
 ) -> None:
     """Bring both databases to this version."""
     from services.cli import upkeep
 
-    do(lambda: upkeep.migrate(data, new_epoch=new_epoch, roles=roles))
+    do(lambda: upkeep.migrate(data, new_epoch=new_epoch, roles=roles, users=users))
 
 
 @app.command()

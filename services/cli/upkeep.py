@@ -6,7 +6,7 @@ from uuid import UUID
 from rich.console import Console
 
 from schemas.events import TOPICS
-from services.cli.database import grant_roles, migrate_all
+from services.cli.database import grant_roles, make_users, migrate_all, passwords
 from services.cli.local import system
 from services.cli.place import Place
 from services.criteria.handlers import Assessor
@@ -21,20 +21,24 @@ from services.kernel.settings import load_settings
 console = Console(highlight=False, soft_wrap=True)
 
 
-async def migrate(data: Path, *, new_epoch: bool, roles: bool) -> None:
+async def migrate(data: Path, *, new_epoch: bool, roles: bool, users: bool = False) -> None:
     """Brings both databases to this version; after a logical restore a new epoch begins.
 
-    With `roles` those of the services are made, and what each may do.
+    With `roles` those of the services are made, and what each may do; with `users` also a user in each.
     """
+    secrets = passwords() if users else {}
     async with system(Place(data), with_kafka=False) as found:
         applied = await migrate_all(found.settings)
         for name in applied:
             console.print(f"applied {name}")
         if not applied:
             console.print("the databases are at this version")
-        if roles:
+        if roles or users:
             await grant_roles(found.settings)
             console.print("the roles may do what docs/database-roles.md says")
+        if users:
+            await make_users(found.settings, secrets)
+            console.print(f"users: {', '.join(secrets)}")
         if new_epoch:
             pool = await create_pool(found.settings.database_url.get_secret_value(), size=1)
             try:
@@ -56,7 +60,7 @@ async def topics_create(data: Path) -> None:
 
 async def alive() -> int:
     """0 when a service on this host has sent a heartbeat lately, else 1."""
-    pool = await create_pool(load_settings().database_url.get_secret_value(), size=1)
+    pool = await create_pool(load_settings(opens=False).database_url.get_secret_value(), size=1)
     try:
         return 0 if await alive_here(pool) else 1
     finally:

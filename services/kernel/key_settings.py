@@ -8,14 +8,26 @@ from urllib.parse import urlsplit
 from pydantic import FilePath, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings
 
+from services.kernel.errors import ZoeklichtError
+
 KEY_BYTES = 32
+
+
+class NoMasterKeyError(ZoeklichtError):
+    """Something was to be opened by a process that opens nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this process was not told the master key: it opens nothing; set ZOEKLICHT_MASTER_KEY"
+        )
 
 
 class KeySettings(BaseSettings):
     """A part of `Settings`."""
 
-    master_key: SecretStr
-    """32 bytes in base64; fingerprints and partners' secrets stand on it, and it wraps keys where nothing else does."""
+    master_key: SecretStr = SecretStr("")
+    """32 bytes in base64; fingerprints and partners' secrets stand on it, and it wraps keys where nothing else does. The
+    relay, criteria and projections open nothing, and do without."""
     wrapping_keys: SecretStr | None = None
     """What wraps the keys of children, cases and alerts: 32 bytes in base64 or https://host/v1/transit/NAME of a key
     service, separated by commas. The first wraps, all open; by default the master key. See docs/keys.md."""
@@ -29,7 +41,7 @@ class KeySettings(BaseSettings):
     @field_validator("master_key")
     @classmethod
     def _whole_key(cls, value: SecretStr) -> SecretStr:
-        if not _is_key(value.get_secret_value()):
+        if value.get_secret_value() and not _is_key(value.get_secret_value()):
             raise ValueError("write 32 random bytes in base64, for example from: openssl rand -base64 32")
         return value
 
@@ -51,7 +63,9 @@ class KeySettings(BaseSettings):
 
     @cached_property
     def master_key_bytes(self) -> bytes:
-        """The master key itself."""
+        """The master key itself. Raises NoMasterKeyError."""
+        if not self.master_key.get_secret_value():
+            raise NoMasterKeyError
         return base64.b64decode(self.master_key.get_secret_value())
 
     @cached_property

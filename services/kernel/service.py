@@ -25,6 +25,8 @@ from services.kernel.watchdog import Deadline, LoopWatch, WorkWatch
 
 BEAT_S = 1.0
 SCHEMA_AGAIN_S = 2.0
+OPEN_NOTHING = frozenset({"relay", "criteria", "projections"})
+"""Services that work on what is sealed, and are told neither the master key nor where the keys are."""
 BEAT_WITHIN_S = 5.0
 """A heartbeat on a connection that does not answer is given up, and written on another one."""
 BEAT_STUCK_S = 30.0
@@ -74,7 +76,7 @@ def calm_collector() -> None:
 def run_service(name: str, main: Main) -> int:
     """Runs one service until SIGTERM or SIGINT; returns the exit code. An error ends it: the supervisor restarts."""
     try:
-        settings = load_settings()
+        settings = load_settings(opens=name not in OPEN_NOTHING)
     except ZoeklichtError as error:
         sys.stderr.write(f"{error}\n")
         return 2

@@ -1,5 +1,6 @@
 """Settings from the environment. A wrong one stops the start with its name and what is allowed."""
 
+import os
 import ssl
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +23,8 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 from services.kernel.errors import ZoeklichtError
 from services.kernel.key_settings import KeySettings
 from services.kernel.tls import client_context
+
+_NO_MASTER_KEY = "ZOEKLICHT_MASTER_KEY is not set; set it in the environment"
 
 
 class SettingsError(ZoeklichtError):
@@ -341,15 +344,21 @@ class Settings(KeySettings):
         return self.topic_prefix + name
 
 
-def load_settings(**overrides: object) -> Settings:
-    """Settings of this process.
+def load_settings(*, opens: bool = True, **overrides: object) -> Settings:
+    """Settings of this process. `opens`: whether it opens data, and so needs the master key.
 
     Raises SettingsError: one line per wrong setting with its name and what is allowed, never its value.
     """
     try:
-        return Settings(**overrides)  # type: ignore[arg-type]
+        found = Settings(**overrides)  # type: ignore[arg-type]
     except ValidationError as error:
-        raise SettingsError("\n".join(_explain(dict(item)) for item in error.errors())) from None
+        wrong = [_explain(dict(item)) for item in error.errors()]
+        if opens and not (overrides.get("master_key") or os.environ.get("ZOEKLICHT_MASTER_KEY")):
+            wrong.append(_NO_MASTER_KEY)
+        raise SettingsError("\n".join(wrong)) from None
+    if opens and not found.master_key.get_secret_value():
+        raise SettingsError(_NO_MASTER_KEY)
+    return found
 
 
 def _explain(item: dict[str, object]) -> str:

@@ -10,10 +10,14 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
+import asyncpg
 import pytest
 import yaml
 from installation import CASE, Installation, free_port, register
+
+from services.cli.database import SERVICE_USERS
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
@@ -28,15 +32,28 @@ SERVICES = (
     "projections",
     "web",
 )
+DATABASES = {"DATABASE_URL", "ZOEKLICHT_VAULT_DATABASE_URL"}
 SCRIPT = Path(sys.executable).with_name("zoeklicht")
+
+
+EXAMPLE = dict(re.findall(r"^(\w+)=(.*)$", (ROOT / "deploy/example.env").read_text(), re.MULTILINE))
+OWNER = "zoeklicht"
+
+
+def as_its_user(service: str, name: str, url: str) -> str:
+    """The address of a database of this test, for the user as which the compose file has the service work."""
+    user, secret = re.search(r"//(\w+):\$\{(\w+):", COMPOSE[service]["environment"][name]).groups()
+    if user == OWNER:
+        return url
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=f"{user}:{EXAMPLE[secret]}@{parts.hostname}:{parts.port}"))
 
 
 def environment(service: str, here: dict[str, str]) -> dict[str, str]:
     """What the compose file gives a service, with the example's values and the addresses of this test."""
-    shown = dict(re.findall(r"^(\w+)=(.*)$", (ROOT / "deploy/example.env").read_text(), re.MULTILINE))
 
     def filled(text: str) -> str:
-        return re.sub(r"\$\{(\w+)(?::[-?]([^}]*))?\}", lambda m: shown.get(m[1], m[2] or ""), text)
+        return re.sub(r"\$\{(\w+)(?::[-?]([^}]*))?\}", lambda m: EXAMPLE.get(m[1], m[2] or ""), text)
 
     given = {name: filled(str(value)) for name, value in COMPOSE[service]["environment"].items()}
     # Where the keys are is told to those alone that open something.
@@ -44,12 +61,26 @@ def environment(service: str, here: dict[str, str]) -> dict[str, str]:
         "overrides are what the compose file sets"
     )
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-    return {**kept, **given, **{name: value for name, value in here.items() if name in given}}
+    told = {name: value for name, value in here.items() if name in given}
+    told |= {name: as_its_user(service, name, url) for name, url in told.items() if name in DATABASES}
+    return {**kept, **given, **told}
+
+
+@pytest.fixture
+async def nobody_left(settings):
+    """Users belong to the server, not to a database."""
+    yield
+    connection = await asyncpg.connect(settings.database_url.get_secret_value())
+    for user in SERVICE_USERS:
+        await connection.execute(f"drop role if exists {user}")
+    await connection.close()
 
 
 @pytest.mark.timeout(600)
-async def test_services_run_by_the_commands_of_the_compose_file(settings, kafka, partners, tmp_path):
-    """Prepared and started as the compose file says, the system becomes ready, healthy, and alerts the Unit."""
+async def test_services_run_by_the_commands_of_the_compose_file(
+    settings, kafka, partners, tmp_path, nobody_left
+):
+    """Prepared and started as the compose file says, each service as its own user, the system alerts the Unit."""
     main = settings.database_url.get_secret_value()
     port = free_port()
     here = {
@@ -73,6 +104,7 @@ async def test_services_run_by_the_commands_of_the_compose_file(settings, kafka,
     done = run("migrate", *prepare["entrypoint"], *prepare["command"])
     assert done.returncode == 0, done.stderr
     assert "case-events" in done.stdout
+    assert "users: relay, criteria, projections, service" in done.stdout
 
     started = {}
     site = Installation(tmp_path)

@@ -21,7 +21,7 @@ from world import World, faketime, until
 
 _names = (f"chaos{number}" for number in itertools.count(1))
 SETTLE_S, SETTLE_WEAK_S = 180.0, 6.0
-IN_CI_MIN = 0.75
+IN_CI_MIN = 3.0
 
 
 def world(servers, seed: int, weak: Mapping[str, str] | None = None) -> World:

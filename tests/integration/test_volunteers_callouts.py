@@ -392,6 +392,21 @@ def test_an_installation_is_a_sandbox_until_somebody_says_otherwise(settings):
     assert type(settings).model_fields["volunteer_channels"].default == "sandbox"
 
 
+async def test_a_stand_down_leaves_also_when_the_case_has_ended_since(ground):
+    """Who promised to come hears that they need not, whatever else was stopped between the message and its sending."""
+    (somebody,) = await ground.people(at_km(1, 1))
+    case = await ground.case()
+    callout = await ground.call_out(case, **HERE)
+    await ground.work()
+    await ground.says(callout, somebody)
+    await ground.work()
+    before = len(texts(ground, 1))
+    await ground.act(callout, callouts.stand_down, StandDown.CALLED_OFF)
+    await ground.close(case)
+    await ground.work()
+    assert len(texts(ground, 1)) == before + 1
+
+
 async def test_a_standby_tells_the_mobile_team_once_and_its_end_once(ground):
     """Area and "be ready" to the team that is on duty; the same alert again changes nothing; then it is over."""
     await ground.people(at_km(1, 1), at_km(2, 900), at_km(3, 1, hours=[]), at_km(4, 1, team="local"))

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from services.kernel.service import OPEN_NOTHING
 from services.kernel.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -46,6 +47,7 @@ PAGING_ONLY = {
     "ZOEKLICHT_EMERGENCY_KEPT",
 }
 OPENING_ONLY = {
+    "ZOEKLICHT_MASTER_KEY",
     "ZOEKLICHT_VAULT_DATABASE_URL",
     "ZOEKLICHT_WRAPPING_KEYS",
     "ZOEKLICHT_WRAPPING_KEYS_FILE",
@@ -115,22 +117,37 @@ def test_every_setting_reaches_every_container_and_is_shown():
         names - ELSEWHERE - LISTENING - OPENING_ONLY - PAGING_ONLY - VOLUNTEERS_ONLY - WEB_ONLY
         <= shared.keys()
     )
-    assert all(COMPOSE["services"][name]["environment"].items() >= shared.items() for name in SERVICES)
+    alike = {name: value for name, value in shared.items() if name != "DATABASE_URL"}
+    assert all(COMPOSE["services"][name]["environment"].items() >= alike.items() for name in SERVICES)
     optional = {name for name, value in shared.items() if str(value).startswith(f"${{{name}:-")}
     optional |= OPENING_ONLY | PAGING_ONLY | VOLUNTEERS_ONLY | WEB_ONLY
     example = (ROOT / "deploy/example.env").read_text()
     assert {name for name in optional if f"{name}=" not in example} == set()
 
 
-def test_who_opens_nothing_does_not_know_where_the_keys_are():
-    """The relay, criteria and projections work on what is sealed: neither address nor password of the keys is theirs."""
-    opening = SERVICES - {"relay", "criteria", "projections"} | {"migrate"}
-    told = {
+def _who_knows(word: str) -> set[str]:
+    return {
         name
         for name, one in COMPOSE["services"].items()
-        if any("VAULT_PASSWORD" in word for word in map(str, (one.get("environment") or {}).values()))
+        if any(word in value for value in map(str, (one.get("environment") or {}).values()))
     }
-    assert told == opening | {"vault"}
+
+
+def test_who_opens_nothing_does_not_know_where_the_keys_are():
+    """The relay, criteria and projections work on what is sealed: neither the keys nor what opens them is theirs."""
+    opening = SERVICES - OPEN_NOTHING | {"migrate"}
+    assert _who_knows("@vault:") == opening
+    assert _who_knows("{ZOEKLICHT_MASTER_KEY") == opening
+    assert _who_knows("VAULT_PASSWORD") == {"vault", "migrate"}
+
+
+def test_each_service_works_as_a_user_of_its_own():
+    """Nobody but the migration is the owner of the databases, and each password is known to one user's containers alone."""
+    assert _who_knows("POSTGRES_PASSWORD") == {"postgres", "migrate"}
+    assert _who_knows("{SERVICE_PASSWORD") == SERVICES - OPEN_NOTHING | {"migrate"}
+    for name in OPEN_NOTHING:
+        assert _who_knows(f"{{{name.upper()}_PASSWORD") == {name, "migrate"}
+        assert f"//{name}:" in COMPOSE["services"][name]["environment"]["DATABASE_URL"]
 
 
 def test_locks_carry_hashes_and_no_address():
