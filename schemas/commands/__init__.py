@@ -24,7 +24,7 @@ from schemas.commands.cases import (
     feared,
 )
 from schemas.commands.counters import CountCalls, ReportReach
-from schemas.commands.erasures import ApproveErasure, GiveUpPartner, RequestErasure
+from schemas.commands.erasures import ApproveErasure, GiveUpPartner, RequestErasure, WithdrawErasure
 from schemas.commands.facts import (
     AddNote,
     ChildChange,
@@ -99,6 +99,7 @@ __all__ = [
     "Text",
     "Texts",
     "UpdateCampaign",
+    "WithdrawErasure",
     "WithdrawOverride",
     "details_of",
     "feared",

@@ -28,6 +28,10 @@ class ApproveErasure(Strict):
     """Agrees to what somebody else asked for; there is nothing to say."""
 
 
+class WithdrawErasure(Strict):
+    """Takes a request back, or declines it; there is nothing to say."""
+
+
 class GiveUpPartner(Strict):
     """Waits no longer for a recipient to confirm."""
 

@@ -84,6 +84,7 @@ from schemas.events.erasures import (
     ErasureExecuted,
     ErasurePartnerGivenUp,
     ErasureRequested,
+    ErasureWithdrawn,
 )
 from schemas.events.event import CASE_EVENTS, DELIVERY_EVENTS, OPS_EVENTS, TOPICS, EventData
 from schemas.events.volunteers import VolunteerChanged, VolunteerLeft, VolunteerRegistered
@@ -138,6 +139,7 @@ __all__ = [
     "ErasureExecuted",
     "ErasurePartnerGivenUp",
     "ErasureRequested",
+    "ErasureWithdrawn",
     "EventData",
     "Material",
     "Media",

@@ -20,6 +20,14 @@ class ErasureRequested(EventData):
     reference: Reference
 
 
+class ErasureWithdrawn(EventData):
+    """Whoever asked takes it back, or a colleague declines, before anybody approved it; nothing was erased."""
+
+    TYPE = "erasure.withdrawn.v1"
+    TOPIC = OPS_EVENTS
+    erasure_id: UUID
+
+
 class ErasureApproved(EventData):
     """Somebody else agrees. From now on it cannot be stopped: `children` and the texts of `cases` are forgotten."""
 

@@ -129,6 +129,13 @@ async def _tell(deps: IntakeDeps, erasure_id: UUID) -> None:
     await _print_certificate(deps, erasure_id)
 
 
+async def withdraw(data: Path, token: str | None, erasure_id: UUID) -> None:
+    """Takes a request back, or declines it. Raises EraseError, or a Problem once it was approved."""
+    async with _desk(data) as deps:
+        await erasures.withdraw(deps, await _ask(deps, token), erasure_id)
+    console.print(f"withdrawn: erasure {erasure_id} was not approved, and nothing was erased")
+
+
 async def certificate(data: Path, erasure_id: UUID) -> int:
     """Prints the certificate; 1 while it is not complete. Raises EraseError before the keys are destroyed."""
     async with _desk(data) as deps:

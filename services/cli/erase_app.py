@@ -26,6 +26,9 @@ def erase(
     approve: Annotated[
         UUID | None, typer.Option("--approve", help="Approve what a colleague asked for, and erase.")
     ] = None,
+    withdraw: Annotated[
+        UUID | None, typer.Option("--withdraw", help="Take back, or decline, what nobody approved yet.")
+    ] = None,
     certificate: Annotated[
         UUID | None, typer.Option("--certificate", help="Print the certificate of an erasure.")
     ] = None,
@@ -40,9 +43,9 @@ def erase(
     """Forget a child for good: one person asks, another approves; ends its campaigns first."""
     from services.cli import erase as work
 
-    subjects = [one for one in (case, child, approve, certificate, due or None) if one is not None]
+    subjects = [one for one in (case, child, approve, withdraw, certificate, due or None) if one is not None]
     if len(subjects) != 1:
-        raise typer.BadParameter("name one of --case, --child, --approve, --certificate, --due")
+        raise typer.BadParameter("name one of --case, --child, --approve, --withdraw, --certificate, --due")
     if dry_run and not due:
         raise typer.BadParameter("--dry-run goes with --due: nothing else is done by one person alone")
     if case or child:
@@ -51,6 +54,8 @@ def erase(
         do(lambda: work.request(data, token, case, child, reason, reference))
     elif approve:
         do(lambda: work.approve(data, token, approve))
+    elif withdraw:
+        do(lambda: work.withdraw(data, token, withdraw))
     elif certificate:
         do(lambda: work.certificate(data, certificate))
     else:

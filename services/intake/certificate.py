@@ -56,6 +56,8 @@ def erasure_view(
         "reference": erasure.reference,
         "requested_by": erasure.requested_by,
         "requested_at": erasure.requested_at,
+        "withdrawn_by": erasure.withdrawn_by,
+        "withdrawn_at": erasure.withdrawn_at,
         "approved_by": erasure.approved_by,
         "approved_at": erasure.approved_at,
         "children": sorted(map(str, scope.children)) if scope else [],

@@ -7,7 +7,7 @@ import orjson
 from fastapi import APIRouter, Body, Depends, Query
 from fastapi.responses import Response
 
-from schemas.commands import ApproveErasure, GiveUpPartner, RequestErasure
+from schemas.commands import ApproveErasure, GiveUpPartner, RequestErasure, WithdrawErasure
 from services.intake.asking import Lead, answered
 from services.intake.certificate import certificate, erasure_view
 from services.intake.domain.erasure import Erasure
@@ -42,6 +42,13 @@ def add_routes(routes: APIRouter, deps: IntakeDeps) -> None:
     ) -> Response:
         """Approve what a colleague asked for: campaigns end at once, keys are destroyed within seconds, for ever."""
         return answered(await erasures.approve(deps, ask, erasure_id))
+
+    @routes.post("/erasures/{erasure_id}/withdraw")
+    async def withdraw_erasure(
+        ask: Lead, erasure_id: ErasureId, _command: Annotated[WithdrawErasure | None, Body()] = None
+    ) -> Response:
+        """Take back what was asked for, or decline it: nothing is erased. Not once a colleague has approved it."""
+        return answered(await erasures.withdraw(deps, ask, erasure_id))
 
     @routes.post("/erasures/{erasure_id}/partners/{recipient_id}/give-up")
     async def give_up_partner(

@@ -55,6 +55,9 @@ class Installation:
     async def agreed(self, erasure: str, who: str = "admin") -> Got:
         return await self.api.post(f"/v1/erasures/{erasure}/approve", {}, who)
 
+    async def withdrawn(self, erasure: str, who: str) -> Got:
+        return await self.api.post(f"/v1/erasures/{erasure}/withdraw", {}, who)
+
     async def dispatched(self) -> None:
         """What is in the log is planned."""
         await self.ground.replay()

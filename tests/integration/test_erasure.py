@@ -126,6 +126,29 @@ async def test_two_people_decide_and_nothing_is_touched_before(site):
     assert not [secret for secret in SECRETS for row in written if secret in row["data"]]
 
 
+async def test_a_request_is_taken_back_or_declined_before_anybody_approves(site):
+    """By whoever asked or by a colleague: nothing is erased, nobody can approve it any more, and it can be asked for anew."""
+    case = await site.api.opened()
+    child = await site.child_of(case)
+    for who in ("coordinator", "admin"):
+        erasure = (await site.asked(case_id=case)).body["erasure_id"]
+        assert (await site.withdrawn(erasure, "operator")).status == 403
+        taken = await site.withdrawn(erasure, who)
+        assert (taken.status, taken.body["state"]) == (200, "withdrawn")
+        for late in (await site.agreed(erasure), await site.withdrawn(erasure, who)):
+            assert (late.status, late.body["rule"]) == (409, "withdrawn")
+        shown = await site.erasure(erasure)
+        assert (shown["state"], shown["withdrawn_by"], shown["waits_for"]) == ("withdrawn", who, [])
+    await site.carried_out()
+    assert await keys_left(site, f"child:{child}") == [f"child:{child}"]
+    erasure = (await site.asked(case_id=case)).body["erasure_id"]
+    assert (await site.agreed(erasure)).status == 200
+    late = await site.withdrawn(erasure, "coordinator")
+    assert (late.status, late.body["rule"]) == (409, "already-approved")
+    await site.carried_out()
+    assert await keys_left(site, f"child:{child}") == []
+
+
 async def test_a_request_has_a_listed_reason_a_reference_and_one_subject(site):
     """422, and no room for a name; nothing is asked for."""
     case = {"case_id": str(uuid4())}

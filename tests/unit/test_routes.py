@@ -73,6 +73,7 @@ LEADING = {
     "GET /v1/erasures",
     "GET /v1/erasures/{erasure_id}",
     "POST /v1/erasures/{erasure_id}/approve",
+    "POST /v1/erasures/{erasure_id}/withdraw",
     "POST /v1/erasures/{erasure_id}/partners/{recipient_id}/give-up",
     "GET /v1/erasures/{erasure_id}/certificate",
     "POST /v1/campaigns/{campaign_id}/update",

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime
+from typing import Any
 from uuid import UUID
 
 from schemas.events import (
@@ -11,6 +12,7 @@ from schemas.events import (
     ErasureExecuted,
     ErasurePartnerGivenUp,
     ErasureRequested,
+    ErasureWithdrawn,
 )
 from schemas.vocabulary import ErasureReason, GivenUp
 from services.eventlog.store import Recorded
@@ -41,6 +43,8 @@ class Erasure:
     reference: str = ""
     requested_by: str = ""
     requested_at: datetime | None = None
+    withdrawn_by: str | None = None
+    withdrawn_at: datetime | None = None
     approved_by: str | None = None
     approved_at: datetime | None = None
     scope: Scope | None = None
@@ -67,6 +71,8 @@ class Erasure:
             return "completed"
         if self.executed_at:
             return "executed"
+        if self.withdrawn_at:
+            return "withdrawn"
         return "approved" if self.approved_at else "requested"
 
 
@@ -84,34 +90,27 @@ def folded(erasure_id: UUID, events: Iterable[Recorded]) -> Erasure:
 
 
 def _evolve(erasure: Erasure, event: Recorded) -> Erasure:
+    by, at = event.cause.actor, event.time
+    told: dict[str, Any] = {}
     match event.data:
         case ErasureRequested() as data:
-            return replace(
-                erasure,
-                case_id=data.case_id,
-                child_id=data.child_id,
-                reason=data.reason,
-                reference=data.reference,
-                requested_by=event.cause.actor,
-                requested_at=event.time,
-            )
+            told = {"case_id": data.case_id, "child_id": data.child_id, "reason": data.reason}
+            told |= {"reference": data.reference, "requested_by": by, "requested_at": at}
+        case ErasureWithdrawn():
+            told = {"withdrawn_by": by, "withdrawn_at": at}
         case ErasureApproved() as data:
             scope = Scope(frozenset(data.children), frozenset(data.cases))
-            return replace(erasure, approved_by=event.cause.actor, approved_at=event.time, scope=scope)
+            told = {"approved_by": by, "approved_at": at, "scope": scope}
         case ErasureExecuted() as data:
-            return replace(
-                erasure,
-                executed_at=event.time,
-                erased=data.erased,
-                keys_in_backups_until=data.keys_in_backups_until,
-            )
+            until = data.keys_in_backups_until
+            told = {"executed_at": at, "erased": data.erased, "keys_in_backups_until": until}
         case ErasurePartnerGivenUp() as data:
-            one = (data.recipient, event.cause.actor, data.reason)
-            return replace(erasure, given_up=(*erasure.given_up, one))
+            told = {"given_up": (*erasure.given_up, (data.recipient, by, data.reason))}
         case ErasureCompleted():
-            return replace(erasure, completed_at=event.time)
+            told = {"completed_at": at}
         case _:
-            return erasure
+            pass
+    return replace(erasure, **told)
 
 
 def decide_scope(asked: Case | None, children: Collection[UUID], cases: Iterable[Case]) -> Scope:
@@ -145,11 +144,18 @@ def decide_scope(asked: Case | None, children: Collection[UUID], cases: Iterable
 
 
 def check_approval(erasure: Erasure, actor: str, *, by_policy: bool = False) -> None:
-    """Raises StateRuleError when it was approved before, NotAllowedError for whoever asked for it.
+    """Raises StateRuleError when it was approved or withdrawn before, NotAllowedError for whoever asked for it.
 
     With `by_policy` nobody approves, so four eyes are not asked.
     """
-    if erasure.approved_at:
-        raise StateRuleError("already-approved", "this erasure is approved already: it cannot be stopped")
+    check_undecided(erasure)
     if actor == erasure.requested_by and not by_policy:
         raise NotAllowedError("four-eyes", "whoever asked for an erasure cannot approve it: ask a colleague")
+
+
+def check_undecided(erasure: Erasure) -> None:
+    """Raises StateRuleError when the request was approved, or withdrawn, before."""
+    if erasure.approved_at:
+        raise StateRuleError("already-approved", "this erasure is approved already: it cannot be stopped")
+    if erasure.withdrawn_at:
+        raise StateRuleError("withdrawn", "this request was withdrawn: ask for the erasure anew")

@@ -1,4 +1,4 @@
-"""The use cases of erasures: ask for one, approve it, wait no longer for a partner.
+"""The use cases of erasures: ask for one, take that back, approve it, wait no longer for a partner.
 
 The decisions are events; what follows from an approval is done by the services, each its part.
 """
@@ -8,7 +8,13 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from schemas.commands import GiveUpPartner, RequestErasure
-from schemas.events import ErasureApproved, ErasurePartnerGivenUp, ErasureRequested, EventData
+from schemas.events import (
+    ErasureApproved,
+    ErasurePartnerGivenUp,
+    ErasureRequested,
+    ErasureWithdrawn,
+    EventData,
+)
 from schemas.vocabulary import EndReason, Mode
 from services.eventlog.store import (
     Append,
@@ -24,6 +30,7 @@ from services.intake.domain.erasure import (
     Erasure,
     Scope,
     check_approval,
+    check_undecided,
     decide_scope,
     erasure_stream,
     folded,
@@ -121,6 +128,18 @@ async def approve(deps: IntakeDeps, ask: Ask, erasure_id: UUID, *, by_policy: bo
     for row in shown:
         deps.sheets.pop(row["campaign_id"], None)
     return answer
+
+
+async def withdraw(deps: IntakeDeps, ask: Ask, erasure_id: UUID) -> Answer:
+    """Takes a request back, or declines it, before anybody approved it. Raises a Problem."""
+
+    async def work(connection: Connection) -> Answer:
+        erasure = await load_erasure(connection, erasure_id)
+        check_undecided(erasure)
+        version = await _append(connection, ask, erasure, ErasureWithdrawn(erasure_id=erasure_id))
+        return Answer(200, {"erasure_id": str(erasure_id), "state": "withdrawn", "version": version})
+
+    return await execute(deps, ask, [erasure_stream(erasure_id)], work)
 
 
 async def give_up(
