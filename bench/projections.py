@@ -19,7 +19,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -271,8 +271,11 @@ async def report_times(pool: Pool, cases: int, tries: int) -> dict[str, Any]:
 # ── all of it ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def measure(wish: argparse.Namespace) -> dict[str, Any]:
-    """Every figure of one run."""
+PARTS = ("rates", "memory", "reports")
+
+
+async def measure(wish: argparse.Namespace, keep: Callable[[dict[str, Any]], None]) -> None:
+    """The figures of one run, each part kept as soon as it is measured."""
     result: dict[str, Any] = {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": f"{os.cpu_count()} cores, {psutil.virtual_memory().total >> 30} GiB, {platform.machine()}",
@@ -285,15 +288,17 @@ async def measure(wish: argparse.Namespace) -> dict[str, Any]:
         with EmbeddedPostgres(folder / "postgres", log_file=folder / "postgres.log") as server:
             kafka = broker.start()
             try:
-                async with installation(server, kafka, "rates") as (pool, settings):
-                    result["rates"] = await against_the_bare_insert(pool, settings, wish.round, wish.rounds)
-                async with installation(server, kafka, "memory") as (pool, settings):
-                    result["memory"] = await memory(pool, settings, wish.events)
-                async with installation(server, kafka, "reports") as (pool, _):
-                    result["reports"] = [await report_times(pool, n, wish.tries) for n in wish.cases]
+                for part in wish.only or PARTS:
+                    async with installation(server, kafka, part) as (pool, settings):
+                        if part == "rates":
+                            found = await against_the_bare_insert(pool, settings, wish.round, wish.rounds)
+                        elif part == "memory":
+                            found = await memory(pool, settings, wish.events)
+                        else:
+                            found = [await report_times(pool, n, wish.tries) for n in wish.cases]
+                    keep(result | {part: found})
             finally:
                 broker.stop()
-    return result
 
 
 @asynccontextmanager
@@ -351,6 +356,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="rounds against the bare insert")
     parser.add_argument("--events", type=int, default=100_000, help="events of the long history")
     parser.add_argument("--cases", type=int, nargs="+", default=[3500, 35_000], help="cases to report on")
+    parser.add_argument("--only", choices=PARTS, action="append", help="this part; may be given again")
     parser.add_argument("--tries", type=int, default=5, help="reports of each kind")
     parser.add_argument(
         "--full", action="store_true", help="1,000,000 events; 3,500, 350,000 and 3,500,000 cases"
@@ -361,12 +367,20 @@ def main() -> None:
     wish = parser.parse_args()
     if wish.full:
         wish.events, wish.cases = 1_000_000, [3500, 350_000, 3_500_000]
-    result = asyncio.run(measure(wish))
-    console.print(table(result))
     wish.out.mkdir(parents=True, exist_ok=True)
-    (wish.out / "projections.json").write_text(json.dumps(result, indent=2) + "\n")
-    curve = Curve("MB resident while a version is built, by events", result["memory"]["resident_mb"])
-    (wish.out / "projections.svg").write_text(svg((curve,)))
+    kept = wish.out / "projections.json"
+
+    def keep(measured: dict[str, Any]) -> None:
+        before = json.loads(kept.read_text()) if kept.exists() else {}
+        moments = before.get("measured_at", {}) | dict.fromkeys(measured.keys() & set(PARTS), measured["at"])
+        kept.write_text(json.dumps(before | measured | {"measured_at": moments}, indent=2) + "\n")
+
+    asyncio.run(measure(wish, keep))
+    result = json.loads(kept.read_text())
+    console.print(table(result))
+    if "memory" in result:
+        curve = Curve("MB resident while a version is built, by events", result["memory"]["resident_mb"])
+        (wish.out / "projections.svg").write_text(svg((curve,)))
     console.print(f"kept in {wish.out}: projections.json, projections.svg")
 
 

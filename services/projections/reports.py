@@ -21,6 +21,8 @@ Number = int | float | None
 Figure = Number | dict[str, Any]
 Report = dict[str, Any]
 
+WITHIN_S = 600
+"""Seconds that a report may take: one of a continent's history takes longer than any other question may."""
 FIRST_YEAR = 1990
 """Before it there were no such lines: the Belgian one dates from 1998."""
 COLUMNS = ("figure", "value", "numerator", "denominator")
@@ -49,16 +51,16 @@ async def annual(
 
     With `as_of`, as it was known then (recorded by that moment). With `province`, of the cases there alone.
     """
-    async with (
-        pool.acquire() as connection,
-        connection.transaction(isolation="repeatable_read", readonly=True),
-    ):
-        report = await year_of(connection, zone, year, as_of, province)
-        earlier = range(year - 1, max(year - 1 - beside, FIRST_YEAR - 1), -1)
-        if beside:
-            report["beside"] = {
-                str(y): strip(await year_of(connection, zone, y, as_of, province)) for y in earlier
-            }
+    async with pool.acquire() as connection:
+        # For this report alone: given back to the pool, a connection forgets them.
+        await connection.execute(f"set transaction_timeout = '{WITHIN_S}s'; set work_mem = '64MB'")
+        async with connection.transaction(isolation="repeatable_read", readonly=True):
+            report = await year_of(connection, zone, year, as_of, province)
+            earlier = range(year - 1, max(year - 1 - beside, FIRST_YEAR - 1), -1)
+            if beside:
+                report["beside"] = {
+                    str(y): strip(await year_of(connection, zone, y, as_of, province)) for y in earlier
+                }
     return report
 
 
@@ -70,7 +72,7 @@ async def year_of(
     province: str | None = None,
 ) -> Report:
     """The report of one year, in the caller's transaction."""
-    rows = await connection.fetch(_STATEMENT, *parameters(zone, year, as_of, province))
+    rows = await connection.fetch(_STATEMENT, *parameters(zone, year, as_of, province), timeout=WITHIN_S)
     counts, broken_down = counted(rows)
     report: Report = {"year": year}
     if as_of is not None:

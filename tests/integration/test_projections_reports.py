@@ -3,6 +3,7 @@
 from datetime import timedelta
 from uuid import uuid4
 
+import asyncpg
 import pytest
 from projections_ground import SEALED, History, brussels, child, project
 
@@ -275,3 +276,21 @@ async def test_exercises_leave_no_trace_in_figures(settings_with_kafka, pool):
     await project(settings_with_kafka)
     report = await annual(pool, ZONE, 2021)
     assert (report["new_cases"]["total"], report["worrying"], report["campaigns"]["total"]) == (0, 0, 0)
+
+
+async def test_a_report_may_take_longer_than_any_other_question(settings):
+    """Over a continent's history it takes a minute; whoever has the connection next is bound as before."""
+    short = {"transaction_timeout": "1ms", "work_mem": "1MB"}
+    pool = await asyncpg.create_pool(
+        settings.database_url.get_secret_value(), min_size=1, max_size=1, server_settings=short
+    )
+    try:
+        assert (await annual(pool, ZONE, 2021, beside=2))["new_cases"]["total"] == 0
+        shown = await pool.fetchrow(
+            "select current_setting('transaction_timeout') as transaction_timeout, current_setting('work_mem') as work_mem"
+        )
+        assert dict(shown) == short
+        with pytest.raises(asyncpg.PostgresError):
+            await pool.execute("begin; select pg_sleep(0.2); commit")
+    finally:
+        pool.terminate()
