@@ -150,7 +150,8 @@ class _Waiting(Generic[T]):
     async def put(self, letter: T) -> None:
         """Adds a letter, when there is room for it."""
         while len(self._letters) >= MAX_BATCH:
-            await self._change()
+            self._changed.clear()
+            await self._changed.wait()
         self._letters.append(letter)
         self._changed.set()
 
@@ -162,7 +163,9 @@ class _Waiting(Generic[T]):
         Raises what ended the source.
         """
         while not self._letters:
-            coming = asyncio.ensure_future(self._change())
+            # Cleared here and not in the task: what comes before that begins would be slept over.
+            self._changed.clear()
+            coming = asyncio.ensure_future(self._changed.wait())
             await asyncio.wait({coming, source}, return_when=asyncio.FIRST_COMPLETED)
             coming.cancel()
             if source.done() and not self._letters:
@@ -180,10 +183,6 @@ class _Waiting(Generic[T]):
         letters, self._letters = self._letters, []
         self._changed.set()
         return letters
-
-    async def _change(self) -> None:
-        self._changed.clear()
-        await self._changed.wait()
 
 
 async def _take_in(events: AsyncIterator[Any], read: Read[T], waiting: "_Waiting[tuple[Any, T]]") -> None:

@@ -68,6 +68,17 @@ async def test_the_next_is_read_while_a_batch_is_worked_on(monkeypatch: pytest.M
     await stream.aclose()
 
 
+async def test_a_message_that_comes_at_once_does_not_wait_for_the_next() -> None:
+    async def quick() -> AsyncIterator[Any]:
+        yield event(0)
+        await asyncio.Event().wait()
+
+    stream = streaming._batches(quick(), lambda message: message.offset)
+    async with asyncio.timeout(5):
+        assert [letter for _, letter in await anext(stream)] == [0]
+    await stream.aclose()
+
+
 async def test_an_error_of_the_source_comes_after_what_came_before_it() -> None:
     async def broken() -> AsyncIterator[Any]:
         yield event(0)
