@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
@@ -261,7 +260,7 @@ async def test_cases_in_quarantine_are_listed(pool, installed, capsys):
     assert await upkeep.criteria_quarantine(installed) == 0
     await tell(pool, A, opened(13), STRANGE, CLOSED)
     first, second, third = await messages(pool)
-    await Assessor(pool, load_rulebook(), SystemClock()).apply([first, replace(second, value=b"{"), third])
+    await Assessor(pool, load_rulebook(), SystemClock()).apply([first, second._replace(value=b"{"), third])
     capsys.readouterr()
     assert await upkeep.criteria_quarantine(installed) == 1
     shown = capsys.readouterr().out
