@@ -31,9 +31,15 @@ from services.kernel.settings import Settings
 from services.kernel.vault import VaultError
 
 AT_ONCE = 32
+PER_MESSAGE = 500
+"""Alerts in one message: whoever shows more is told in several, so that neither side ever holds all of them at once."""
 PAGE_AFTER = 3
 """Failures in a row after which a person is told: the display is about to go dark although the child is missing."""
 _BUILDS = 3
+_BEFORE_ALL = UUID(int=0)
+
+_End = tuple[int | None, str | None]
+"""Status and class of failure, as `dispatch.renewal` notes them."""
 
 _SQL = queries("services.dispatch", "sender.sql")
 log = structlog.get_logger()
@@ -75,21 +81,31 @@ class Renewals:
                 )
 
     async def _once(self, row: Any) -> None:
-        for _ in range(_BUILDS):
-            alerts = await self.renewable(row["recipient_id"])
-            if not alerts:
-                return
+        """Part after part: one that is refused stops no other; where nobody answers, the rest would only wait as long."""
+        recipient, after, builds = row["recipient_id"], _BEFORE_ALL, 0
+        told = 0
+        end: _End = (None, None)
+        while alerts := await self.renewable(recipient, after):
             try:
-                end = await self._post(row, alerts)
+                answer = await self._post(row, alerts, after)
             except _ChangedError:
-                continue  # it is told of what is left
-            await in_transaction(self._pool, partial(_record, row["recipient_id"], len(alerts), end))
-            return
+                builds += 1
+                if builds < _BUILDS:
+                    continue  # it is told of what is left
+            else:
+                told += len(alerts)
+                if end[1] is None:
+                    end = answer
+                if answer[0] is None:
+                    break
+            after, builds = alerts[-1].alert_id, 0
+        if told:
+            await in_transaction(self._pool, partial(_record, recipient, told, end))
 
-    async def renewable(self, recipient_id: UUID) -> list[RenewedAlert]:
-        """What the partner shows at this moment and may go on showing."""
+    async def renewable(self, recipient_id: UUID, after: UUID = _BEFORE_ALL) -> list[RenewedAlert]:
+        """What the partner shows at this moment and may go on showing: the next part behind the alert `after`."""
         most = self._settings.display_for_s
-        rows = await self._pool.fetch(_SQL["renewable"], recipient_id)
+        rows = await self._pool.fetch(_SQL["renewable"], recipient_id, after, PER_MESSAGE)
         return [
             RenewedAlert(
                 alert_id=row["alert_id"],
@@ -99,9 +115,9 @@ class Renewals:
             for row in rows
         ]
 
-    async def _post(self, row: Any, alerts: Sequence[RenewedAlert]) -> tuple[int | None, str | None]:
+    async def _post(self, row: Any, alerts: Sequence[RenewedAlert], after: UUID) -> _End:
         async def look() -> None:
-            now = {(one.alert_id, one.revision) for one in await self.renewable(row["recipient_id"])}
+            now = {(one.alert_id, one.revision) for one in await self.renewable(row["recipient_id"], after)}
             if any((one.alert_id, one.revision) not in now for one in alerts):
                 raise _ChangedError("something was withdrawn or replaced meanwhile")
 
@@ -131,7 +147,7 @@ def _matter(recipient_id: UUID) -> str:
 
 
 async def _record(
-    recipient_id: UUID, alerts: int, end: tuple[int | None, str | None], connection: Connection
+    recipient_id: UUID, alerts: int, end: _End, connection: Connection
 ) -> None:
     row = await connection.fetchrow(_SQL["renewed"], recipient_id, alerts, *end)
     matter, failures = _matter(recipient_id), row["failures"]

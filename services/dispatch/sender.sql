@@ -218,7 +218,7 @@ select r.recipient_id, r.url, r.secret,
 from taken join dispatch.recipient r using (recipient_id)
 
 -- renewable: what a display shows now and may go on showing: the newest revision, accepted or confirmed there, and not
--- one that is being replaced or was withdrawn, stopped in the store, rejected, or has ended
+-- one that is being replaced or was withdrawn, stopped in the store, rejected, or has ended; the next $3 behind alert $2
 select a.alert_id, d.revision, extract(epoch from a.expires_at - clock_timestamp())::float8 as left_s
 from dispatch.alert a cross join lateral (
     select n.revision, n.content, n.state from dispatch.delivery n
@@ -228,12 +228,13 @@ left join lateral (
     select p.state from dispatch.receipt p
     where p.alert_id = a.alert_id and p.recipient_id = $1 and p.revision = d.revision
     order by p.at desc limit 1) p on true
-where not a.withdrawn and (a.expires_at is null or a.expires_at > clock_timestamp() + interval '1 second')
+where a.alert_id > $2 and not a.withdrawn
+  and (a.expires_at is null or a.expires_at > clock_timestamp() + interval '1 second')
   and d.content <> 'withdrawn'
   and (d.state = 'delivered' or (d.state in ('pending', 'held') and p.state = 'displayed'))
   and p.state is distinct from 'rejected'
   and not exists (select 1 from eventlog.stop s where s.kind = 'campaign' and s.id = a.campaign_id)
-order by a.alert_id
+order by a.alert_id limit $3
 
 -- renewed: how it ended; returns the failures in a row, now and before
 update dispatch.renewal w set sent_at = clock_timestamp(), alerts = $2, status = $3, error_class = $4,

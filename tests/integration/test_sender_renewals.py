@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 from sender_ground import Ground, accept, answering, free_port, hang, partners, sending, until
 
+from services.dispatch import renewals as renewing
 from services.dispatch.renewals import PAGE_AFTER, Renewals
 from services.dispatch.sender import Sender
 from services.dispatch.transport import Transport
@@ -84,6 +85,74 @@ async def test_display_is_renewed_every_five_minutes_in_one_signed_message(groun
             202,
             0,
         )
+
+
+async def lit_in_parts(ground, partner, monkeypatch):
+    """Five alerts on one display, told of two at a time."""
+    monkeypatch.setattr(renewing, "PER_MESSAGE", 2)
+    recipient, first = await lit(ground, partner)
+    alerts = [first] + [await ground.alert([recipient]) for _ in range(4)]
+    for one in alerts[1:]:
+        await accepted(ground, one)
+    return sorted(one.alert_id for one in alerts)
+
+
+async def test_display_of_many_alerts_is_told_in_parts(ground, renewals, pool, monkeypatch):
+    """Each alert once, in messages of their own ids; noted as one renewal."""
+    async with partners() as [partner]:
+        alerts = await lit_in_parts(ground, partner, monkeypatch)
+        assert await renewals.step() == 1
+        assert [sorted(named(one)) for one in partner.seen] == [
+            [(alert, 1) for alert in part] for part in (alerts[:2], alerts[2:4], alerts[4:])
+        ]
+        assert len({one.headers["webhook-id"] for one in partner.seen}) == 3
+        assert tuple(await pool.fetchrow("select alerts, status, failures from dispatch.renewal")) == (
+            5,
+            202,
+            0,
+        )
+
+
+async def test_refused_part_stops_no_other(ground, renewals, pool, monkeypatch):
+    """It counts as a failure of that partner; the alerts behind it are renewed all the same."""
+    async with partners() as [partner]:
+        alerts = await lit_in_parts(ground, partner, monkeypatch)
+
+        async def refuses_the_first(request):
+            return await (accept if len(partner.seen) > 1 else answering(500))(request)
+
+        partner.behaviour = refuses_the_first
+        await renewals.step()
+        assert {alert for one in partner.seen for alert, _ in named(one)} == set(alerts)
+        row = await pool.fetchrow("select status, error_class, failures from dispatch.renewal")
+        assert tuple(row) == (500, "refused", 1)
+
+
+async def test_parts_are_not_tried_where_nobody_answers(ground, renewals, pool, monkeypatch):
+    """Each would wait as long, and the lease of the others goes on meanwhile."""
+    async with partners() as [partner]:
+        await lit_in_parts(ground, partner, monkeypatch)
+        partner.behaviour = hang
+        await renewals.step()
+        assert len(partner.seen) == 1
+        assert tuple(await pool.fetchrow("select alerts, error_class from dispatch.renewal")) == (
+            2,
+            "timeout",
+        )
+
+
+async def test_withdrawal_between_two_parts_is_left_out(ground, renewals, pool, monkeypatch):
+    """Each part is built when it is sent, and looked at on the open connection."""
+    async with partners() as [partner]:
+        alerts = await lit_in_parts(ground, partner, monkeypatch)
+
+        async def withdraw_the_last(request):
+            await pool.execute("update dispatch.alert set withdrawn = true where alert_id = $1", alerts[-1])
+            return await accept(request)
+
+        partner.behaviour = withdraw_the_last
+        await renewals.step()
+        assert {alert for one in partner.seen for alert, _ in named(one)} == set(alerts[:-1])
 
 
 async def test_fresh_display_is_not_renewed_yet(ground, renewals):
