@@ -40,6 +40,12 @@ def restore(
         Path | None,
         typer.Option("--keys", help="A backup of the keys, best a younger one.", exists=True, dir_okay=False),
     ] = None,
+    recovered: Annotated[
+        bool,
+        typer.Option(
+            "--recovered", help="In place of a backup: PostgreSQL itself recovered the database to a moment."
+        ),
+    ] = False,
     certificate: Annotated[
         list[Path] | None,
         typer.Option(
@@ -56,10 +62,22 @@ def restore(
     ] = False,
     data: DataOption = DEFAULT_DATA,
 ) -> None:
-    """Bring a backup back into an empty database; nothing is sent again, and what was lit goes dark."""
+    """Bring a backup back into an empty database; nothing is sent again, and what was lit goes dark.
+
+    With --recovered the same for a database that PostgreSQL brought back from its archive.
+    """
     from services.cli import restore as work
 
-    if file is None and keys is None:
-        raise typer.BadParameter("name a backup, --keys, or both")
-    wish = work.Wish(file, keys, tuple(certificate or ()), keep_lit=keep_lit, without_keys=without_keys)
+    if file and recovered:
+        raise typer.BadParameter("--recovered is for a database that needs no backup: name one of the two")
+    if not (file or keys or recovered):
+        raise typer.BadParameter("name a backup, --recovered, --keys, or keys and one of the others")
+    wish = work.Wish(
+        file,
+        keys,
+        tuple(certificate or ()),
+        keep_lit=keep_lit,
+        without_keys=without_keys,
+        recovered=recovered,
+    )
     do(lambda: work.restore(data, wish))

@@ -4,16 +4,19 @@ import os
 from collections.abc import Mapping
 from importlib import resources
 
+from services.kernel.backup import Step
 from services.kernel.backup.unfinished import check_finished
-from services.kernel.migrations import PACKAGES, VAULT_PACKAGES, Migration, migrate, migrations_of
+from services.kernel.migrations import PACKAGES, VAULT_PACKAGES, migrate, migrations_of
 from services.kernel.postgres import Pool, create_pool
 from services.kernel.settings import Settings, SettingsError
 from services.projections.versions import install
 
 
-def steps_of(packages: tuple[str, ...] = PACKAGES) -> list[Migration]:
-    """Every migration that this version knows, in their order."""
-    return [one for package in packages for one in migrations_of(package)]
+def steps_of(packages: tuple[str, ...]) -> frozenset[Step]:
+    """Every migration that this version knows, as backups name them."""
+    return frozenset(
+        (one.owner, one.name, one.digest) for package in packages for one in migrations_of(package)
+    )
 
 
 async def migrate_all(settings: Settings, *, restoring: bool = False) -> list[str]:

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from aiokafka.errors import KafkaError
 from rich.console import Console
@@ -17,11 +18,12 @@ from services.cli.caught_up import topics_reader
 from services.cli.database import migrate_all, steps_of
 from services.cli.local import NO_KAFKA, System, bare, forget_heartbeats, system
 from services.cli.place import Place
+from services.cli.recovered import take_over
 from services.cli.restored import Desk, erased_since, forget_again, go_dark, ids_of
 from services.cli.terminal import err
 from services.intake.policy import load_policy
 from services.kernel.audit import note
-from services.kernel.backup import BackupError, Kind, Manifest, UnfitBackupError
+from services.kernel.backup import BackupError, Kind, Manifest, UnfitBackupError, check_steps
 from services.kernel.backup.archive import check_whole, content_of, manifest_of
 from services.kernel.backup.programs import load
 from services.kernel.backup.unfinished import begin, finish, unfinished
@@ -39,38 +41,53 @@ console = Console(highlight=False, soft_wrap=True, markup=False)
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What is brought back, and how. Without `file` the keys alone, into the vault of a system that has its log."""
+    """What is brought back, and how.
+
+    Of the log: `file`, or what PostgreSQL has `recovered` in its place. Without either the keys alone, into the vault of a
+    system that has its log.
+    """
 
     file: Path | None
     keys: Path | None
     certificates: tuple[Path, ...] = ()
     keep_lit: bool = False
     without_keys: bool = False
+    recovered: bool = False
+
+
+class _Moment(NamedTuple):
+    """What the log is after it came back. `mark`: of this restore alone."""
+
+    mark: str
+    events: int
+    at: datetime
 
 
 async def restore(data: Path, wish: Wish) -> None:
     """Brings back what is wished, or refuses and changes nothing. Raises BackupError."""
     place = Place(data)
-    async with bare(place) if wish.file else system(place, with_kafka=False) as found:
+    whole = wish.file is not None or wish.recovered
+    async with bare(place) if whole else system(place, with_kafka=False) as found:
         settings = found.settings
         erased = erased_since(wish.certificates)
         keys = _checked(settings, wish.keys, "keys")
         main = _checked(settings, wish.file, "main")
         if keys and wish.keys:
             _check_wrapping(settings, wish.keys, keys)
-        if main and wish.file:
+        if whole:
             await _check_topics(found)
-            await _load(settings, wish, wish.file, main)
+        moment = await _log(settings, wish, main)
         async with _desk(settings) as desk:
             await _bring_back_keys(desk, wish, keys, erased)
-            if main:
-                await _begin_anew(desk, wish, main)
-            what = "main" if main else "keys"
+            if moment:
+                await _begin_anew(desk, wish, moment)
+            what = "keys" if not moment else "main" if main else "recovered"
             await note(desk.pool, getpass.getuser(), "command", f"backup.restored {what}", ())
             await finish(desk.pool)
-    if main:
+    if moment:
         console.print("now start the system; then `zoeklicht verify`, and:")
-        console.print(f"  zoeklicht audit verify --kept {main.audit_digest}")
+        kept = main.audit_digest if main else "DIGEST-OF-A-BACKUP-BEFORE"
+        console.print(f"  zoeklicht audit verify --kept {kept}")
 
 
 # ── what may be brought back ────────────────────────────────────────────────────────────────────────────────
@@ -85,7 +102,7 @@ def _checked(settings: Settings, file: Path | None, kind: Kind) -> Manifest | No
         other = "keys: give it as --keys" if manifest.kind == "keys" else "everything but the keys"
         raise UnfitBackupError(f"{file} is a backup of {other}")
     packages = PACKAGES if kind == "main" else VAULT_PACKAGES
-    manifest.check_steps(frozenset((one.owner, one.name, one.digest) for one in steps_of(packages)))
+    check_steps(manifest.steps, steps_of(packages), f"version {manifest.software}")
     if manifest.is_over(datetime.now(UTC), settings.vault_backup_days):
         raise UnfitBackupError(
             f"the keys of {manifest.made_at:%Y-%m-%d} are over: certificates of erasure promise that nobody brings them"
@@ -130,6 +147,27 @@ async def _check_topics(found: System) -> None:
 # ── the database ────────────────────────────────────────────────────────────────────────────────────────────
 
 
+async def _log(settings: Settings, wish: Wish, main: Manifest | None) -> _Moment | None:
+    """Brings back the log, or takes the one that was recovered; None when only keys are wished."""
+    if main and wish.file:
+        await _load(settings, wish, wish.file, main)
+        moment = _Moment(main.digest[:16], main.events, main.made_at)
+    elif wish.recovered:
+        mark = await take_over(settings)
+        pool = await create_pool(
+            settings.database_url.get_secret_value(), size=1, application="zoeklicht-restore"
+        )
+        try:
+            moment = _Moment(mark, *await pool.fetchrow(_SQL["last"], timeout=3600))
+        finally:
+            await pool.close()
+    else:
+        return None
+    await migrate_all(settings, restoring=True)
+    await forget_heartbeats(settings)
+    return moment
+
+
 async def _load(settings: Settings, wish: Wish, file: Path, manifest: Manifest) -> None:
     url = settings.database_url.get_secret_value()
     pool = await create_pool(url, size=1, application="zoeklicht-restore")
@@ -149,8 +187,6 @@ async def _load(settings: Settings, wish: Wish, file: Path, manifest: Manifest) 
                 await asyncio.to_thread(load, url, parts, settings.postgres_programs)
     finally:
         await pool.close()
-    await migrate_all(settings, restoring=True)
-    await forget_heartbeats(settings)
 
 
 async def _check_keys_to_come(settings: Settings, wish: Wish, manifest: Manifest) -> None:
@@ -233,14 +269,12 @@ async def _check_none_is_missing(desk: Desk, wish: Wish) -> None:
 # ── the system as it goes on ────────────────────────────────────────────────────────────────────────────────
 
 
-async def _begin_anew(desk: Desk, wish: Wish, manifest: Manifest) -> None:
+async def _begin_anew(desk: Desk, wish: Wish, moment: _Moment) -> None:
     epoch = await desk.pool.fetchval(queries("services.eventlog")["new_epoch"])
     for statement in ("forget_offsets", "sign_out"):
         await desk.pool.execute(_SQL[statement])
-    console.print(
-        f"{manifest.events} events up to {manifest.made_at:%Y-%m-%d %H:%M:%S} UTC; epoch {epoch} begins"
-    )
-    why = f"restore-{manifest.digest[:16]}"
+    console.print(f"{moment.events} events up to {moment.at:%Y-%m-%d %H:%M:%S} UTC; epoch {epoch} begins")
+    why = f"restore-{moment.mark}"
     if wish.keep_lit:
         # Nobody who was erased stays lit, whatever was wished.
         erased = ids_of(await copies.destroyed(desk.keys), "case")

@@ -7,6 +7,18 @@ select not exists (
 -- loaded: whether a restore that was interrupted had come so far; it loads all or nothing
 select to_regclass('eventlog.events') is not null
 
+-- line: which server this is, and its timeline; each recovery to a moment begins another one
+select s.system_identifier::text as server,
+    ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int as line
+from pg_control_system() s
+
+-- others: who else works with this database
+select distinct coalesce(nullif(application_name, ''), usename) as name from pg_stat_activity
+where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend' order by 1
+
+-- last: what the log holds
+select count(*) as events, coalesce(max(recorded_time), now()) as at from eventlog.events
+
 -- figures: of the log and the audit, at one moment
 select (select current from eventlog.epoch) as epoch, (select count(*) from eventlog.events) as events,
     h.number as audit_number, encode(h.digest, 'hex') as audit_digest from kernel.audit_head h

@@ -146,9 +146,7 @@ def _matter(recipient_id: UUID) -> str:
     return f"renewals-fail:{recipient_id}"
 
 
-async def _record(
-    recipient_id: UUID, alerts: int, end: _End, connection: Connection
-) -> None:
+async def _record(recipient_id: UUID, alerts: int, end: _End, connection: Connection) -> None:
     row = await connection.fetchrow(_SQL["renewed"], recipient_id, alerts, *end)
     matter, failures = _matter(recipient_id), row["failures"]
     if row["before"] >= PAGE_AFTER > failures:

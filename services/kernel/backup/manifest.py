@@ -1,5 +1,6 @@
 """What a backup says about itself."""
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -43,18 +44,6 @@ class Manifest(BaseModel):
     digest: str = ""
     size: int = 0
 
-    def check_steps(self, known: frozenset[Step]) -> None:
-        """Raises UnfitBackupError when the database was of a newer version, or of another line, than this software."""
-        for owner, name, digest in self.steps:
-            if (owner, name, digest) in known:
-                continue
-            same_name = any((owner, name) == (one[0], one[1]) for one in known)
-            why = "differs from" if same_name else "is newer than"
-            raise UnfitBackupError(
-                f"this backup {why} this version ({owner}/{name}): install version {self.software} or a later one,"
-                " and restore again"
-            )
-
     def is_over(self, now: datetime, days: int) -> bool:
         """Whether these keys must not be brought back any more: certificates of erasure promise that.
 
@@ -63,3 +52,19 @@ class Manifest(BaseModel):
         if self.expires_at is None:
             return False
         return now >= min(self.expires_at, self.made_at + timedelta(days=days))
+
+
+def check_steps(steps: Iterable[Step], known: frozenset[Step], software: str) -> None:
+    """Raises UnfitBackupError when a database with these steps is of a newer version, or of another line, than this one.
+
+    `software` names the version that made them.
+    """
+    for owner, name, digest in steps:
+        if (owner, name, digest) in known:
+            continue
+        same_name = any((owner, name) == (one[0], one[1]) for one in known)
+        why = "differs from" if same_name else "is newer than"
+        raise UnfitBackupError(
+            f"what is to come back {why} this version ({owner}/{name}): install {software} or a later one,"
+            " and restore again"
+        )
