@@ -197,6 +197,7 @@ async def memory(size: int, folder: Path) -> Figures:
     return {
         "deliveries": alerts * DISPLAYS * 10,
         "resident_mb_after_2_of_10": resident[1],
+        "resident_mb_after_6_of_10": resident[5],
         "resident_mb_at_end": resident[-1],
         "claim_empty_ms": first,
         "claim_full_tables_ms": full,
@@ -254,6 +255,7 @@ MEANING: dict[str, tuple[str, str, float | None]] = {
     "claim_all_due_ms": ("a claim of 96 when everything is due", "ms", None),
     "claim_half_withdrawn_ms": ("a claim of 128 when half are withdrawals", "ms", None),
     "resident_mb_after_2_of_10": ("memory of the sender after 2 rounds of 10", "MB", None),
+    "resident_mb_after_6_of_10": ("memory of the sender after 6 rounds of 10", "MB", None),
     "resident_mb_at_end": ("memory of the sender at the end", "MB", None),
     "claim_empty_ms": ("a claim on empty tables", "ms", None),
     "claim_full_tables_ms": ("a claim on full tables", "ms", None),
