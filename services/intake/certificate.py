@@ -1,44 +1,26 @@
 """An erasure as people see it, and its certificate: what, when, by whom, what remains and why. Pure."""
 
+import tomllib
 from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib import resources
 from typing import Any
 
+from schemas.vocabulary import Language
 from services.intake.domain.erasure import Erasure
 
 Partner = Mapping[str, Any]
 """recipient_id, name, alerts, confirmed (how many of them), confirmed_at (of all), given_up_at, given_up_by."""
 
-REMAINS = (
-    {
-        "what": "the events of the case: kinds, dates, municipality, ages in years, gender, nationality, criteria, outcomes",
-        "why": "figures and what was decided must stay provable; nothing of it says who it was",
-    },
-    {
-        "what": "sealed fields in the log, in Kafka and in backups",
-        "why": "a log is never rewritten; without the destroyed keys they are noise",
-    },
-    {
-        "what": "the entries of the audit, by ids",
-        "why": "who looked and who decided must stay provable; no value is ever written there",
-    },
-    {
-        "what": "withdrawals, and which partner was sent what and when",
-        "why": "a late partner must still learn that it is over; none of it holds an identity",
-    },
-    {
-        "what": "frozen bodies of alerts withdrawn in the last 48 hours, without their keys",
-        "why": "public feeds still say that these alerts are over; the bodies are deleted with their deliveries",
-    },
-    {
-        "what": "keyed fingerprints of calls, without identity, for up to 7 days",
-        "why": "a call that is repeated must not work twice",
-    },
-    {
-        "what": "encrypted emergency packs with alerts that were lit, until newer ones replace them, by default for a day",
-        "why": "displays must go dark even when this system is gone; only the holders of their keys can open them",
-    },
-)
-"""What an erasure leaves, and why."""
+
+@cache
+def remains() -> list[dict[str, dict[str, str]]]:
+    """What an erasure leaves, and why, each by language: whoever the certificate is for reads their own."""
+    text = resources.files("services.intake").joinpath("certificate.toml").read_text(encoding="utf-8")
+    return [
+        {part: {one.value: entry[part][one] for one in Language} for part in ("what", "why")}
+        for entry in tomllib.loads(text)["remains"]
+    ]
 
 
 def erasure_view(
@@ -90,5 +72,5 @@ def certificate(erasure: Erasure, partners: Sequence[Partner]) -> dict[str, Any]
         "complete": erasure.completed_at is not None,
         "erased": dict(erasure.erased or {}),
         "keys_in_backups_until": erasure.keys_in_backups_until,
-        "remains": list(REMAINS),
+        "remains": remains(),
     }

@@ -373,6 +373,8 @@ async def test_the_certificate_is_complete_when_every_partner_confirmed(site):
     assert done["erased"]["photos"] == 1
     assert done["erased"]["alerts"] == 1
     assert len(done["remains"]) > 3
+    for entry in done["remains"]:
+        assert [set(entry[part]) for part in ("what", "why")] == [{"nl", "fr", "de", "en"}] * 2
     assert (done["keys_in_backups_until"] > done["executed_at"][:10]) is True
     assert await site.pool.fetchval(paged, matter) == 0
     assert not [secret for secret in SECRETS if secret in str(done)]
