@@ -72,7 +72,7 @@ class Storm:
                 self.done.append(harm.__name__)
                 await asyncio.sleep(self.chance.uniform(0, pause_s))
         except AssertionError as error:
-            error.add_note(scene(self))
+            error.add_note(await scene(self))
             raise
         finally:
             self._over.set()

@@ -19,11 +19,24 @@ async def stories(storm: Any, broken: list[str]) -> str:
     return "\n".join([await _story(storm, row["alert_id"], broken) for row in rows[:_MOST]])
 
 
-LOOKING_BACK_S, LAST_LINES = 240, 12
+LOOKING_BACK_S, LAST_LINES = 240, 20
+USUAL = '"event":"delivered"', '"event":"published"'
 
 
-def scene(storm: Any) -> str:
-    """What was done lately and what each process said last: for a harm that waits for something in vain."""
+STANDING = {
+    "processes": "select service, ready, progress::text, clock_timestamp() - beat_at as silent from kernel.heartbeat",
+    "relay": "select transaction_id::text, position, (select max(position) from eventlog.events) as last,"
+    " pg_snapshot_xmin(pg_current_snapshot())::text as readable_below from eventlog.relay_checkpoint",
+    "read of topics": "select * from kernel.consumer_progress",
+    "parked": "select count(*) from dispatch.parked",
+    "holding up": "select application_name, state, backend_xid::text, clock_timestamp() - xact_start as since, query"
+    " from pg_stat_activity where backend_xid is not null or backend_xmin is not null",
+}
+"""Where a fact may have been held up on its way."""
+
+
+async def scene(storm: Any) -> str:
+    """What was done lately, what each process said last, and how far each came: for a harm that waits in vain."""
     told = [f"  {datetime.fromtimestamp(moment, UTC):%H:%M:%S} {text}" for moment, text in storm.log]
     recent = [
         line
@@ -32,9 +45,17 @@ def scene(storm: Any) -> str:
     ]
     said = []
     for service in storm.world.services.values():
-        lines = service.log.read_text(errors="replace").splitlines()[-LAST_LINES:]
+        lines = [
+            line
+            for line in service.log.read_text(errors="replace").splitlines()
+            if not any(one in line for one in USUAL)
+        ][-LAST_LINES:]
         said += [f"{service.name}, started {service.starts} times:", *(f"  {line[:300]}" for line in lines)]
-    return "\n".join(["lately:", *recent, *said])
+    stands = []
+    for what, query in STANDING.items():
+        rows = await storm.world.insist(lambda query=query: storm.world.pool.fetch(query))
+        stands += [f"{what}:", *(f"  {str(dict(row))[:300]}" for row in rows)]
+    return "\n".join(["lately:", *recent, *said, *stands])
 
 
 async def _story(storm: Any, alert_id: UUID, broken: list[str]) -> str:
