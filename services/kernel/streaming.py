@@ -37,6 +37,8 @@ _START_WITHIN_S = 60.0
 _STOP_WITHIN_S = 10.0
 _AGAIN_S = 1.0
 _LOOK_S = 0.2
+JOIN_WITHIN_S = 60.0
+"""The time of a rebalance is 15 s, that of a session 10 s: a consumer that has no place in its group by then gets none."""
 
 log = structlog.get_logger()
 
@@ -207,6 +209,8 @@ async def run_stream(app: faust.App, runtime: Runtime) -> None:
     end = asyncio.create_task(app._stopped.wait())  # noqa: SLF001
     try:
         await asyncio.wait({watch, stop, crash, end}, return_when=asyncio.FIRST_COMPLETED)
+        if watch.done():
+            watch.result()
         if not runtime.stop.is_set():
             raise StreamingError(
                 "the stream processor ended; it is started again and goes on"
@@ -235,12 +239,17 @@ async def follow(runtime: Runtime, group: str, topic: str, apply: Apply[Message]
 
 
 async def _watch_assignment(app: faust.App, runtime: Runtime) -> None:
+    """Raises StreamingError for a consumer that does not get into its group, be it the first time or again.
+
+    It counts its looks and compares no times: a process that was suspended has not waited.
+    """
+    looks = 0
     while True:
-        with runtime.works.doing("a rebalance"):
-            while app.rebalancing:
-                runtime.ready = False
-                await asyncio.sleep(_LOOK_S)
-        partitions = len(app.consumer.assignment())
+        joining = app.rebalancing or not app.rebalancing_count
+        looks = looks + 1 if joining else 0
+        if looks * _LOOK_S >= JOIN_WITHIN_S:
+            raise StreamingError(f"the group did not take this consumer in within {JOIN_WITHIN_S:g} s")
+        partitions = 0 if joining else len(app.consumer.assignment())
         runtime.ready = partitions > 0
         runtime.progress = {**runtime.progress, "partitions": partitions}
         await asyncio.sleep(_LOOK_S)
