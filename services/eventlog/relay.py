@@ -27,6 +27,9 @@ FIRST_LOOK_S, LONGEST_LOOK_S = 0.002, 0.1
 doubled each time."""
 LINGER_S = 0.05
 """How long what is no case event waits for others: each batch costs the broker and every reader a turn of its own."""
+SEND_WITHIN_S = 45.0
+"""Three times what one request may take. A producer that is silent for so long is given up with its process: the next one
+begins at the checkpoint, and a batch that comes twice harms nobody."""
 REWIND = timedelta(hours=1)
 """Kafka does not fsync each write: after a power cut, what it acknowledged last is sent again.
 
@@ -45,6 +48,10 @@ class RelayError(EventStoreError):
 
 class AnotherRelayError(RelayError):
     """The checkpoint moved under us: another relay is at work."""
+
+
+class SilentKafkaError(RelayError):
+    """Kafka neither took a batch nor refused it."""
 
 
 class RestoredDatabaseError(RelayError):
@@ -185,16 +192,25 @@ class Relay:
         return len(rows)
 
     async def _send(self, rows: Sequence[Any]) -> None:
-        futures = [
-            await self._producer.send(
-                self._topics[row["topic"]],
-                value=row["data"].encode(),
-                key=row["subject"].encode(),
-                headers=headers(row),
-            )
-            for row in rows
-        ]
-        await asyncio.gather(*futures)
+        within = asyncio.timeout(SEND_WITHIN_S)
+        try:
+            async with within:
+                futures = [
+                    await self._producer.send(
+                        self._topics[row["topic"]],
+                        value=row["data"].encode(),
+                        key=row["subject"].encode(),
+                        headers=headers(row),
+                    )
+                    for row in rows
+                ]
+                await asyncio.gather(*futures)
+        except TimeoutError as error:
+            if not within.expired():
+                raise
+            raise SilentKafkaError(
+                f"Kafka said nothing about a batch for {SEND_WITHIN_S:g} s: this relay ends, the next one sends it again"
+            ) from error
 
     @property
     def at(self) -> Point:

@@ -11,9 +11,10 @@ import pytest
 
 from schemas.events import CallsCounted, OverrideWithdrawn
 from schemas.vocabulary import Mode
+from services.eventlog import relay as relaying
 from services.eventlog import wire
 from services.eventlog.producer import producer
-from services.eventlog.relay import Point, Relay, RestoredDatabaseError, head
+from services.eventlog.relay import Point, Relay, RestoredDatabaseError, SilentKafkaError, head, position
 from services.eventlog.store import (
     Append,
     Cause,
@@ -231,6 +232,27 @@ async def test_another_cluster_means_from_the_start(settings, pool):
     await connection.close()
 
 
+@pytest.mark.parametrize("silent_at", ["sending", "acknowledging"])
+async def test_a_producer_that_falls_silent_is_given_up_and_nothing_is_skipped(
+    settings, pool, monkeypatch, silent_at
+):
+    """No relay waits for ever; the checkpoint stays, and the next relay sends the batch."""
+    monkeypatch.setattr(relaying, "SEND_WITHIN_S", 0.1)
+    await put(pool, one(uuid4(), 0, 2))
+    connection = await asyncpg.connect(settings.database_url.get_secret_value())
+    identity = TopicIdentity("a", {"case-events": "1"})
+    relay = Relay(connection, _Silent(silent_at), settings)
+    await relay.begin(identity)
+    before = relay.at
+    with pytest.raises(SilentKafkaError):
+        await asyncio.wait_for(relay.step(), 20)
+    assert (relay.at, await position(pool)) == (before, before)
+    relay = Relay(connection, _Accepting(), settings)
+    await relay.begin(identity)
+    assert await relay.step() == 2
+    await connection.close()
+
+
 async def test_only_a_power_cut_sends_again(settings, pool):
     """A relay that was killed goes on where it was; on another boot, or where nobody can tell, the last hour is sent again."""
     await put(pool, one(uuid4(), 0, 2))
@@ -346,6 +368,18 @@ async def test_relay_refuses_a_restored_database(settings, pool):
     await pool.execute(SQL["new_epoch"])
     await Relay(connection, _Accepting(), settings).begin(TopicIdentity("a", {}))
     await connection.close()
+
+
+class _Silent:
+    """A producer that neither takes nor refuses."""
+
+    def __init__(self, at: str) -> None:
+        self._at = at
+
+    async def send(self, *_args: object, **_values: object) -> asyncio.Future[None]:
+        if self._at == "sending":
+            await asyncio.Event().wait()
+        return asyncio.get_running_loop().create_future()
 
 
 class _Accepting:
