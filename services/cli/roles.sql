@@ -53,6 +53,7 @@ grant select, insert, update on eventlog.relay_checkpoint to zoeklicht_relay;
 
 -- Assesses what is told of a case, and appends what it finds.
 grant insert on eventlog.events to zoeklicht_criteria;
+grant select on eventlog.relay_checkpoint to zoeklicht_criteria;
 grant usage on all sequences in schema eventlog to zoeklicht_criteria;
 grant usage on schema criteria to zoeklicht_criteria;
 grant select, insert, update, delete on all tables in schema criteria to zoeklicht_criteria;

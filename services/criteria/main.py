@@ -1,10 +1,12 @@
 """Criteria as a process: the stream processor, and the timers beside it."""
 
 import asyncio
+from functools import partial
 
-from services.criteria.handlers import Assessor
+from services.criteria.handlers import CONSUMER, Assessor
 from services.criteria.rulebook import rulebook_of
 from services.criteria.stream import criteria_stream, run_reports, run_timers
+from services.eventlog.arrivals import is_overdue
 from services.kernel.clock import SystemClock
 from services.kernel.service import Runtime, run_service
 from services.kernel.streaming import run_stream
@@ -19,7 +21,7 @@ async def serve(runtime: Runtime) -> None:
     await assessor.begin()
     stream = criteria_stream(runtime.settings, assessor, runtime.works.doing)
     parts = [
-        asyncio.create_task(run_stream(stream, runtime)),
+        asyncio.create_task(run_stream(stream, runtime, partial(is_overdue, runtime.pool, CONSUMER))),
         asyncio.create_task(run_timers(assessor, runtime)),
         asyncio.create_task(run_reports(assessor, runtime)),
     ]

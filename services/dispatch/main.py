@@ -1,6 +1,7 @@
 """The dispatch planner as a process: Kafka, the stop loop and the timer of standbys beside each other."""
 
 import asyncio
+from functools import partial
 
 from schemas.events import CASE_EVENTS
 from services.dispatch.erasing import run_erasing
@@ -10,6 +11,7 @@ from services.dispatch.retention import run_retention
 from services.dispatch.standby import run_timer
 from services.dispatch.stops import run_stops
 from services.dispatch.stream import CONSUMER, Planner
+from services.eventlog.arrivals import is_overdue
 from services.kernel.postgres import create_pool
 from services.kernel.service import Runtime, run_service
 from services.kernel.streaming import follow
@@ -29,7 +31,8 @@ async def serve(runtime: Runtime) -> None:
             tasks.create_task(run_reconciling(runtime, publisher))
             tasks.create_task(run_retention(runtime))
             tasks.create_task(run_erasing(runtime, vault))
-            tasks.create_task(follow(runtime, CONSUMER, CASE_EVENTS, Planner(publisher, settings).apply))
+            planner, overdue = Planner(publisher, settings), partial(is_overdue, runtime.pool, CONSUMER)
+            tasks.create_task(follow(runtime, CONSUMER, CASE_EVENTS, planner.apply, overdue))
     finally:
         await keys.close()
 

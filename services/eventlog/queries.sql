@@ -105,3 +105,10 @@ select (select current from eventlog.epoch) as epoch, pg_snapshot_xmax(pg_curren
 
 -- new_epoch: after a restore
 update eventlog.epoch set current = current + 1 returning current
+
+-- overdue: whether the newest case event that the relay has sent was written after a consumer last came on
+select coalesce((
+    select e.recorded_time from eventlog.events e cross join eventlog.relay_checkpoint k
+    where (e.epoch, e.transaction_id, e.position) <= (k.epoch, k.transaction_id, k.position) and e.topic = 'case-events'
+    order by e.epoch desc, e.transaction_id desc, e.position desc limit 1), '-infinity')
+    > coalesce((select max(moved_at) from kernel.consumer_progress where consumer = $1), '-infinity')

@@ -43,6 +43,11 @@ JOIN_WITHIN_S = 60.0
 log = structlog.get_logger()
 
 
+ARRIVES_LOOK_S = 5.0
+ARRIVES_WITHIN_S = 60.0
+"""How long a consumer may be behind without coming on, before its app is made anew."""
+
+
 class StreamingError(ZoeklichtError):
     """The stream processor ended; its process ends with it and is started again."""
 
@@ -50,6 +55,8 @@ class StreamingError(ZoeklichtError):
 T = TypeVar("T")
 Apply = Callable[[Sequence[T]], Awaitable[None]]
 """Works on a batch in order and commits. An exception ends the process; the batch comes again."""
+Overdue = Callable[[], Awaitable[bool]]
+"""Whether something was sent that is newer than all that came."""
 Read = Callable[[Message], T]
 """Reads a message, by itself and without raising. It is called while the batch before waits for the database."""
 
@@ -196,46 +203,60 @@ async def _take_in(events: AsyncIterator[Any], read: Read[T], waiting: "_Waiting
             await asyncio.sleep(0)
 
 
-async def run_stream(app: faust.App, runtime: Runtime) -> None:
-    """Runs the app until the service is to stop. Raises StreamingError when the agent fails.
+async def run_stream(app: faust.App, runtime: Runtime, overdue: Overdue) -> None:
+    """Runs the app until the service is to stop. Raises StreamingError when the agent fails, or nothing arrives.
 
     An app that does not stop takes the whole process with it: what was not acknowledged comes again.
     """
     with Deadline(_START_WITHIN_S, "the start of the stream processor"):
         await app.start()
     watch = asyncio.create_task(_watch_assignment(app, runtime))
+    arrivals = asyncio.create_task(_watch_arrivals(overdue))
     stop = asyncio.create_task(runtime.stop.wait())
     crash = asyncio.create_task(app._crashed.wait())  # noqa: SLF001 - mode has no public way to wait for it
     end = asyncio.create_task(app._stopped.wait())  # noqa: SLF001
     try:
-        await asyncio.wait({watch, stop, crash, end}, return_when=asyncio.FIRST_COMPLETED)
-        if watch.done():
-            watch.result()
+        await asyncio.wait({watch, arrivals, stop, crash, end}, return_when=asyncio.FIRST_COMPLETED)
+        for one in (watch, arrivals):
+            if one.done():
+                one.result()
         if not runtime.stop.is_set():
             raise StreamingError(
                 "the stream processor ended; it is started again and goes on"
             ) from app.crash_reason
     finally:
         runtime.ready = False
-        for task in (watch, stop, crash, end):
+        for task in (watch, arrivals, stop, crash, end):
             task.cancel()
         with Deadline(_STOP_WITHIN_S, "the end of the stream processor"), suppress(Exception):
             await app.stop()
         shutil.rmtree(app.conf.datadir, ignore_errors=True)
 
 
-async def follow(runtime: Runtime, group: str, topic: str, apply: Apply[Message]) -> None:
+async def follow(runtime: Runtime, group: str, topic: str, apply: Apply[Message], overdue: Overdue) -> None:
     """Follows a topic until the service is to stop. Kafka's absence must not stop the loops beside it."""
     while not runtime.stop.is_set():
         try:
             # A stream processor that cannot start leaves threads behind.
             await knock(runtime.settings)
             app = stream_app(runtime.settings, group, topic, as_it_came, apply, doing=runtime.works.doing)
-            await run_stream(app, runtime)
+            await run_stream(app, runtime, overdue)
         except (StreamingError, KafkaError, OSError) as error:
             runtime.ready = False
             log.warning("kafka is away; trying again", **told(error))
             await runtime.pause(_AGAIN_S)
+
+
+async def _watch_arrivals(overdue: Overdue) -> None:
+    """Raises StreamingError when for a minute, at each look, something was overdue. What comes late is no reason."""
+    looks = 0
+    while True:
+        await asyncio.sleep(ARRIVES_LOOK_S)
+        looks = looks + 1 if await overdue() else 0
+        if looks * ARRIVES_LOOK_S >= ARRIVES_WITHIN_S:
+            raise StreamingError(
+                f"Kafka has brought nothing for {ARRIVES_WITHIN_S:g} s, though events were sent"
+            )
 
 
 async def _watch_assignment(app: faust.App, runtime: Runtime) -> None:

@@ -8,6 +8,7 @@ from functools import partial
 import structlog
 
 from schemas.events import CASE_EVENTS
+from services.eventlog.arrivals import is_overdue
 from services.eventlog.store import STOP_CHANNEL
 from services.kernel.erasure import run_part
 from services.kernel.hints import Hints
@@ -57,7 +58,8 @@ async def serve(runtime: Runtime) -> None:
                 )
             )
             tasks.create_task(run_part(runtime, PART, partial(erase, deps)))
-            tasks.create_task(follow(runtime, CONSUMER, CASE_EVENTS, Follower(deps).apply))
+            overdue = partial(is_overdue, runtime.pool, CONSUMER)
+            tasks.create_task(follow(runtime, CONSUMER, CASE_EVENTS, Follower(deps).apply, overdue))
     finally:
         await keys.close()
 

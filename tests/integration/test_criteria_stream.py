@@ -5,6 +5,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -27,10 +28,11 @@ from schemas.vocabulary import Answer, CaseKind, Criterion, Origin
 from services.criteria import store
 from services.criteria.domain import advance
 from services.criteria.errors import StillPoisonError
-from services.criteria.handlers import Assessor
+from services.criteria.handlers import CONSUMER, Assessor
 from services.criteria.main import serve
 from services.criteria.rulebook import RulesError
 from services.criteria.stream import criteria_stream, run_reports, run_timers
+from services.eventlog.arrivals import is_overdue
 from services.kernel.messages import Message
 from services.kernel.paging import open_pages
 from services.kernel.service import Runtime
@@ -632,7 +634,11 @@ async def test_from_the_store_through_kafka_to_the_assessment(ground):
     pool, runtime, clock = ground.pool, ground.runtime, Hands()
     assessor = Assessor(pool, RULEBOOK, clock)
     parts = [
-        asyncio.create_task(run_stream(criteria_stream(runtime.settings, assessor), runtime)),
+        asyncio.create_task(
+            run_stream(
+                criteria_stream(runtime.settings, assessor), runtime, partial(is_overdue, pool, CONSUMER)
+            )
+        ),
         asyncio.create_task(run_timers(assessor, runtime, 0.05)),
         asyncio.create_task(run_reports(assessor, runtime, 0.05)),
     ]

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import timedelta
+from functools import partial
 from importlib import resources
 from uuid import uuid4
 
@@ -17,7 +18,8 @@ from services.dispatch.campaigns import campaign_alert
 from services.dispatch.partners import activate
 from services.dispatch.standby import standby_alert, withdraw_calm
 from services.dispatch.stops import AT_START, darken
-from services.dispatch.stream import Planner
+from services.dispatch.stream import CONSUMER, Planner
+from services.eventlog.arrivals import is_overdue
 from services.eventlog.producer import producer
 from services.eventlog.relay import Relay
 from services.eventlog.store import Cause, case_stream, read_stream
@@ -649,7 +651,11 @@ async def test_from_the_store_over_kafka_to_the_lanes(pool, vault, settings_with
         planner = Planner(ground.publisher, settings)
         relaying = asyncio.create_task(relay.run(runtime.stop))
         running = asyncio.create_task(
-            run_stream(stream_app(settings, "dispatch", CASE_EVENTS, as_it_came, planner.apply), runtime)
+            run_stream(
+                stream_app(settings, "dispatch", CASE_EVENTS, as_it_came, planner.apply),
+                runtime,
+                partial(is_overdue, own, CONSUMER),
+            )
         )
         await ground.release()
         await until(pool, "select count(*) from dispatch.delivery where state = 'pending'", 31)

@@ -13,6 +13,7 @@ from schemas.events import CallsCounted, OverrideWithdrawn
 from schemas.vocabulary import Mode
 from services.eventlog import relay as relaying
 from services.eventlog import wire
+from services.eventlog.arrivals import is_overdue
 from services.eventlog.producer import producer
 from services.eventlog.relay import Point, Relay, RestoredDatabaseError, SilentKafkaError, head, position
 from services.eventlog.store import (
@@ -30,7 +31,8 @@ from services.eventlog.store import (
     stopped,
 )
 from services.kernel.kafka import consumer
-from services.kernel.postgres import queries
+from services.kernel.messages import Message, record_progress
+from services.kernel.postgres import in_transaction, queries
 from services.kernel.settings import Settings
 from services.kernel.topic_identity import TopicIdentity, topic_identity
 
@@ -229,6 +231,24 @@ async def test_another_cluster_means_from_the_start(settings, pool):
         relay = Relay(connection, _Accepting(), settings)
         await relay.begin(TopicIdentity(cluster, topics))
         assert await relay.step() == again, (cluster, topics)
+    await connection.close()
+
+
+async def test_what_was_sent_and_has_not_come_is_overdue(settings, pool):
+    """A case event that the relay has sent since a consumer last came on; not one that is still to be sent."""
+    connection = await asyncpg.connect(settings.database_url.get_secret_value())
+    relay = Relay(connection, _Accepting(), settings)
+    await relay.begin(TopicIdentity("a", {"case-events": "1"}))
+    came = [Message("case-events", 0, 0, b"", b"", ())]
+    assert not await is_overdue(pool, "reader")
+    for number in (1, 2):
+        await put(pool, one(uuid4(), 0, number))
+        assert not await is_overdue(pool, "reader")
+        assert await relay.step()
+        assert await is_overdue(pool, "reader")
+        await in_transaction(pool, lambda c: record_progress(c, "reader", came))
+        assert not await is_overdue(pool, "reader")
+        assert await is_overdue(pool, "another")
     await connection.close()
 
 

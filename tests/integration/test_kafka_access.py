@@ -98,7 +98,10 @@ async def test_every_client_gets_in(ground, way):
         seen.extend(message.value for message in messages)
         runtime.stop.set()
 
-    await asyncio.wait_for(follow(runtime, "test", CASE_EVENTS, apply), 120)
+    async def never():
+        return False
+
+    await asyncio.wait_for(follow(runtime, "test", CASE_EVENTS, apply, never), 120)
     assert seen == [b"lit"]
 
     async with topics_reader(settings) as client:

@@ -1,4 +1,4 @@
-"""A consumer that does not get into its group: nobody else would notice, and nothing would come any more."""
+"""A consumer that does not get into its group, or is brought nothing: nobody else would notice that nothing comes."""
 
 import asyncio
 from types import SimpleNamespace
@@ -27,6 +27,10 @@ class App:
         self.stopped = True
 
 
+async def never() -> bool:
+    return False
+
+
 def runtime() -> Any:
     return SimpleNamespace(stop=asyncio.Event(), ready=False, progress={})
 
@@ -42,7 +46,7 @@ async def test_consumer_that_is_not_taken_in_begins_anew(rebalancing: bool, coun
     """Neither the first join nor a rebalance is waited for without an end; the app is stopped, whoever runs it begins anew."""
     app, where = App(rebalancing=rebalancing, rebalancing_count=count), runtime()
     with pytest.raises(StreamingError, match="did not take this consumer in"):
-        await asyncio.wait_for(run_stream(app, where), 5)  # type: ignore[arg-type]
+        await asyncio.wait_for(run_stream(app, where, never), 5)  # type: ignore[arg-type]
     assert (app.stopped, where.ready) == (True, False)
 
 
@@ -50,7 +54,7 @@ async def test_consumer_that_is_taken_in_goes_on(monkeypatch: pytest.MonkeyPatch
     """Each wait counts for itself: many short rebalances are no long one."""
     monkeypatch.setattr(streaming, "JOIN_WITHIN_S", 0.05)
     app, where = App(rebalancing=False, rebalancing_count=1), runtime()
-    running = asyncio.create_task(run_stream(app, where))  # type: ignore[arg-type]
+    running = asyncio.create_task(run_stream(app, where, never))  # type: ignore[arg-type]
     for _ in range(12):
         app.rebalancing = True
         await asyncio.sleep(0.008)
@@ -60,3 +64,19 @@ async def test_consumer_that_is_taken_in_goes_on(monkeypatch: pytest.MonkeyPatch
     where.stop.set()
     await asyncio.wait_for(running, 5)
     assert app.stopped
+
+
+async def test_consumer_that_is_brought_nothing_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has its partitions and knows of nothing, though events were sent: at each look, for so long."""
+    monkeypatch.setattr(streaming, "ARRIVES_LOOK_S", 0.001)
+    monkeypatch.setattr(streaming, "ARRIVES_WITHIN_S", 0.01)
+    app, looks = App(rebalancing=False, rebalancing_count=1), 0
+
+    async def overdue() -> bool:
+        nonlocal looks
+        looks += 1
+        return looks != 5
+
+    with pytest.raises(StreamingError, match="brought nothing"):
+        await asyncio.wait_for(run_stream(app, runtime(), overdue), 5)  # type: ignore[arg-type]
+    assert (app.stopped, looks) == (True, 15)
