@@ -212,13 +212,14 @@ class Field:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        # First: what still comes in would begin another receipt.
+        if self._runner is not None:
+            await self._runner.cleanup()
         for task in self._receipts:
             task.cancel()
         await asyncio.gather(*self._receipts, return_exceptions=True)
         if self._session is not None:
             await self._session.close()
-        if self._runner is not None:
-            await self._runner.cleanup()
 
     def url(self, receiver: Receiver) -> str:
         """Where a receiver listens."""

@@ -243,3 +243,34 @@ async def test_a_message_that_is_faster_than_the_registrations_answer_waits_for_
         await asyncio.sleep(0)
         receiver.know("p", SECRET, "zl")
         assert await ping == 200
+
+
+async def test_nothing_is_left_of_a_field_that_ends_while_it_answers(monkeypatch):
+    """A message that is being answered then begins no receipt on what is closed already."""
+    errors = []
+
+    async def a_moment(receiver):
+        await asyncio.sleep(0.2)
+        return 200
+
+    monkeypatch.setattr(Receiver, "_misbehave", a_moment)
+    async with office() as somewhere:
+        receiver = Receiver(1, "Spoorschermen België", Behaviour.NORMAL)
+        receiver.know("partner-1", SECRET, "zl_1")
+        field = Field([receiver])
+        confirm = field._send_receipt
+
+        async def noted(*what):
+            try:
+                await confirm(*what)
+            except RuntimeError as error:
+                errors.append(error)
+
+        monkeypatch.setattr(field, "_send_receipt", noted)
+        async with field, aiohttp.ClientSession() as client:
+            ground = SimpleNamespace(field=field, client=client)
+            sending = asyncio.create_task(send(ground, body("issued", 1, receipts_url=somewhere.url)))
+            await asyncio.sleep(0.1)
+            await field.__aexit__()
+            await asyncio.gather(sending, return_exceptions=True)
+            assert (len(receiver.history), errors, field._receipts) == (1, [], set())
