@@ -3,6 +3,9 @@
 What PostgreSQL cannot know is what a restore is for: what was lit then may be over, and who was erased since stays erased.
 """
 
+from datetime import datetime
+from typing import NamedTuple
+
 from services.cli.database import steps_of
 from services.kernel.backup import UnfitBackupError, check_steps
 from services.kernel.backup.unfinished import begin, unfinished
@@ -13,8 +16,16 @@ from services.kernel.settings import Settings
 _SQL = queries("services.cli", "restore.sql")
 
 
-async def take_over(settings: Settings) -> str:
-    """Marks the database as one whose restore has not finished, and gives the mark.
+class Moment(NamedTuple):
+    """What the log is after it came back. `mark`: of this restore alone."""
+
+    mark: str
+    events: int
+    at: datetime
+
+
+async def take_over(settings: Settings) -> Moment:
+    """Marks the database as one whose restore has not finished, and says what is in it.
 
     Raises UnfitBackupError, and changes nothing, unless PostgreSQL recovered it and nobody works with it.
     """
@@ -43,6 +54,6 @@ async def take_over(settings: Settings) -> str:
         steps = [(row["owner"], row["name"], row["digest"]) for row in await pool.fetch(_SQL["steps"])]
         check_steps(steps, steps_of(PACKAGES), "the version that ran on it")
         await begin(pool, mark)
-        return mark
+        return Moment(mark, *await pool.fetchrow(_SQL["last"], timeout=3600))
     finally:
         await pool.close()

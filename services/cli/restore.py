@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
 
 from aiokafka.errors import KafkaError
 from rich.console import Console
@@ -18,7 +17,7 @@ from services.cli.caught_up import topics_reader
 from services.cli.database import migrate_all, steps_of
 from services.cli.local import NO_KAFKA, System, bare, forget_heartbeats, system
 from services.cli.place import Place
-from services.cli.recovered import take_over
+from services.cli.recovered import Moment, take_over
 from services.cli.restored import Desk, erased_since, forget_again, go_dark, ids_of
 from services.cli.terminal import err
 from services.intake.policy import load_policy
@@ -53,14 +52,6 @@ class Wish:
     keep_lit: bool = False
     without_keys: bool = False
     recovered: bool = False
-
-
-class _Moment(NamedTuple):
-    """What the log is after it came back. `mark`: of this restore alone."""
-
-    mark: str
-    events: int
-    at: datetime
 
 
 async def restore(data: Path, wish: Wish) -> None:
@@ -147,20 +138,13 @@ async def _check_topics(found: System) -> None:
 # ── the database ────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def _log(settings: Settings, wish: Wish, main: Manifest | None) -> _Moment | None:
+async def _log(settings: Settings, wish: Wish, main: Manifest | None) -> Moment | None:
     """Brings back the log, or takes the one that was recovered; None when only keys are wished."""
     if main and wish.file:
         await _load(settings, wish, wish.file, main)
-        moment = _Moment(main.digest[:16], main.events, main.made_at)
+        moment = Moment(main.digest[:16], main.events, main.made_at)
     elif wish.recovered:
-        mark = await take_over(settings)
-        pool = await create_pool(
-            settings.database_url.get_secret_value(), size=1, application="zoeklicht-restore"
-        )
-        try:
-            moment = _Moment(mark, *await pool.fetchrow(_SQL["last"], timeout=3600))
-        finally:
-            await pool.close()
+        moment = await take_over(settings)
     else:
         return None
     await migrate_all(settings, restoring=True)
@@ -269,7 +253,7 @@ async def _check_none_is_missing(desk: Desk, wish: Wish) -> None:
 # ── the system as it goes on ────────────────────────────────────────────────────────────────────────────────
 
 
-async def _begin_anew(desk: Desk, wish: Wish, moment: _Moment) -> None:
+async def _begin_anew(desk: Desk, wish: Wish, moment: Moment) -> None:
     epoch = await desk.pool.fetchval(queries("services.eventlog")["new_epoch"])
     for statement in ("forget_offsets", "sign_out"):
         await desk.pool.execute(_SQL[statement])
