@@ -39,13 +39,12 @@ _AGAIN_S = 1.0
 _LOOK_S = 0.2
 JOIN_WITHIN_S = 60.0
 """The time of a rebalance is 15 s, that of a session 10 s: a consumer that has no place in its group by then gets none."""
-
-log = structlog.get_logger()
-
-
 ARRIVES_LOOK_S = 5.0
 ARRIVES_WITHIN_S = 60.0
-"""How long a consumer may be behind without coming on, before its app is made anew."""
+"""How long a consumer that is behind may be brought nothing, before its app is made anew."""
+_BATCH = "a batch"
+
+log = structlog.get_logger()
 
 
 class StreamingError(ZoeklichtError):
@@ -125,7 +124,7 @@ def stream_app(
     @app.agent(source, concurrency=1, supervisor_strategy=CrashingSupervisor)
     async def work(stream: Any) -> None:
         async for batch in _batches(stream.noack().events(), read):
-            with doing("a batch"):
+            with doing(_BATCH):
                 await apply([letter for _, letter in batch])
             for event, _ in batch:
                 await stream.ack(event)
@@ -211,7 +210,7 @@ async def run_stream(app: faust.App, runtime: Runtime, overdue: Overdue) -> None
     with Deadline(_START_WITHIN_S, "the start of the stream processor"):
         await app.start()
     watch = asyncio.create_task(_watch_assignment(app, runtime))
-    arrivals = asyncio.create_task(_watch_arrivals(overdue))
+    arrivals = asyncio.create_task(_watch_arrivals(overdue, runtime))
     stop = asyncio.create_task(runtime.stop.wait())
     crash = asyncio.create_task(app._crashed.wait())  # noqa: SLF001 - mode has no public way to wait for it
     end = asyncio.create_task(app._stopped.wait())  # noqa: SLF001
@@ -247,12 +246,16 @@ async def follow(runtime: Runtime, group: str, topic: str, apply: Apply[Message]
             await runtime.pause(_AGAIN_S)
 
 
-async def _watch_arrivals(overdue: Overdue) -> None:
-    """Raises StreamingError when for a minute, at each look, something was overdue. What comes late is no reason."""
+async def _watch_arrivals(overdue: Overdue, runtime: Runtime) -> None:
+    """Raises StreamingError when for a minute, at each look, something was overdue.
+
+    What comes late is no reason, nor is a batch that takes long: it would be begun anew each time.
+    """
     looks = 0
     while True:
         await asyncio.sleep(ARRIVES_LOOK_S)
-        looks = looks + 1 if await overdue() else 0
+        waits = not runtime.works.working_on(_BATCH) and await overdue()
+        looks = looks + 1 if waits else 0
         if looks * ARRIVES_LOOK_S >= ARRIVES_WITHIN_S:
             raise StreamingError(
                 f"Kafka has brought nothing for {ARRIVES_WITHIN_S:g} s, though events were sent"

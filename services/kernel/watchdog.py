@@ -122,6 +122,10 @@ class WorkWatch:
         finally:
             del self._works[id(work)]
 
+    def working_on(self, what: str) -> bool:
+        """Whether that is being worked on now."""
+        return any(work.what == what for work in self._works.values())
+
     async def run(self, answers: Callable[[], Awaitable[bool]]) -> None:
         """Looks until cancelled. `answers` tells whether the database does; it is asked when something seems stuck."""
         while True:

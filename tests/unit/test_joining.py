@@ -8,6 +8,7 @@ import pytest
 
 from services.kernel import streaming
 from services.kernel.streaming import StreamingError, run_stream
+from services.kernel.watchdog import WorkWatch
 
 
 class App:
@@ -32,7 +33,7 @@ async def never() -> bool:
 
 
 def runtime() -> Any:
-    return SimpleNamespace(stop=asyncio.Event(), ready=False, progress={})
+    return SimpleNamespace(stop=asyncio.Event(), ready=False, progress={}, works=WorkWatch())
 
 
 @pytest.fixture(autouse=True)
@@ -80,3 +81,20 @@ async def test_consumer_that_is_brought_nothing_begins_anew(monkeypatch: pytest.
     with pytest.raises(StreamingError, match="brought nothing"):
         await asyncio.wait_for(run_stream(app, runtime(), overdue), 5)  # type: ignore[arg-type]
     assert (app.stopped, looks) == (True, 15)
+
+
+async def test_batch_that_takes_long_is_not_begun_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While it is worked on nothing comes on, and events are sent meanwhile."""
+    monkeypatch.setattr(streaming, "ARRIVES_LOOK_S", 0.001)
+    monkeypatch.setattr(streaming, "ARRIVES_WITHIN_S", 0.01)
+    app, where = App(rebalancing=False, rebalancing_count=1), runtime()
+
+    async def always() -> bool:
+        return True
+
+    with where.works.doing("a batch"):
+        running = asyncio.create_task(run_stream(app, where, always))  # type: ignore[arg-type]
+        await asyncio.sleep(0.1)
+        assert not running.done()
+    with pytest.raises(StreamingError, match="brought nothing"):
+        await asyncio.wait_for(running, 5)
