@@ -1,7 +1,8 @@
 """What sealing costs: events appended a second with their secrets sealed, and with the same boxes ready made, in one run.
 
 A case that is opened makes two keys, its own and its child's, in the vault's database; a note seals with a key that is
-there. The appending transaction is the same; eight writers; in turns, the median of the rounds.
+there; a case that is opened and gets four notes is both, each event with a secret. Nothing else that a command does is
+counted, only keys, sealing and the appending transaction; eight writers; in turns, the median of the rounds.
 Prints a table and keeps the figures in `bench/results/sealing.json`.
 """
 
@@ -13,7 +14,7 @@ import platform
 import statistics
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -45,7 +46,7 @@ TEXT = "De tante belt: gezien aan het station, met een blauwe fiets. " * 4
 READY = {"key": f"case:{UUID(int=1)}", "box": "A" * 500}
 CAUSE = Cause(actor="bench", correlation_id="bench")
 console = Console(width=110)
-Write = Callable[[asyncpg.Connection, int], Awaitable[None]]
+NOTES = 4
 
 
 def opening(case_id: UUID, child_id: UUID, *, sealed: bool) -> Draft:
@@ -78,44 +79,66 @@ def note(case_id: UUID, key_of: UUID, *, sealed: bool) -> Draft:
     return Draft(case_stream(case_id), NoteAdded, {"text": text})
 
 
-async def written(pool: asyncpg.Pool, vault: Vault, draft: Draft, case_id: UUID) -> None:
+async def written(pool: asyncpg.Pool, vault: Vault, draft: Draft, case_id: UUID, version: int) -> None:
     """What intake does with a decision: keys, sealing, one transaction."""
     async with pool.acquire() as connection, connection.transaction():
         await lock_streams(connection, [draft.stream])
         names = key_names([draft])
         keys = await vault.ensure(names) if names else {}
         event: NewEvent = sealed_event(draft, keys)
-        await append(connection, [Append(draft.stream, str(case_id), [event], CAUSE, 0)])
+        await append(connection, [Append(draft.stream, str(case_id), [event], CAUSE, version)])
 
 
-async def rate(pool: asyncpg.Pool, vault: Vault, make: Callable[[UUID], Draft], events: int) -> float:
-    """Events a second of all writers."""
+async def rate(
+    pool: asyncpg.Pool, vault: Vault, make: Callable[[UUID], Sequence[Draft]], events: int
+) -> float:
+    """Events a second of all writers; what `make` gives is the history of one case, each event by itself."""
 
-    async def writer() -> None:
-        for _ in range(events // WRITERS):
+    async def writer() -> int:
+        count = 0
+        while count < events // WRITERS:
             case_id = uuid4()
-            await written(pool, vault, make(case_id), case_id)
+            for version, draft in enumerate(make(case_id)):
+                await written(pool, vault, draft, case_id, version)
+                count += 1
+        return count
 
     began = time.perf_counter()
-    await asyncio.gather(*(writer() for _ in range(WRITERS)))
-    return events / (time.perf_counter() - began)
+    done = sum(await asyncio.gather(*(writer() for _ in range(WRITERS))))
+    return done / (time.perf_counter() - began)
+
+
+def histories(known: UUID, *, sealed: bool) -> dict[str, Callable[[UUID], Sequence[Draft]]]:
+    """What is written, by its name in the table; `known` is a case with a key."""
+
+    def opened(case_id: UUID) -> Draft:
+        return opening(case_id, uuid4(), sealed=sealed)
+
+    def noted(case_id: UUID, key_of: UUID) -> Draft:
+        return note(case_id, key_of, sealed=sealed)
+
+    return {
+        "a case opened, two keys made": lambda case_id: [opened(case_id)],
+        "a note": lambda case_id: [noted(case_id, known)],
+        f"a case opened, then {NOTES} notes": lambda case_id: [
+            opened(case_id),
+            *(noted(case_id, case_id) for _ in range(NOTES)),
+        ],
+    }
 
 
 async def measured(pool: asyncpg.Pool, vault: Vault, events: int, rounds: int) -> dict[str, dict[str, float]]:
     """By what is written: sealed, clear, and their ratio."""
     known = uuid4()
     await vault.ensure([key_name("case", known)])
-    made = {
-        "a case opened, two keys made": lambda sealed: lambda case: opening(case, uuid4(), sealed=sealed),
-        "a note": lambda sealed: lambda case: note(case, known, sealed=sealed),
-    }
     found: dict[str, dict[str, float]] = {}
-    for name, of in made.items():
+    for name, make_clear in histories(known, sealed=False).items():
+        make_sealed = histories(known, sealed=True)[name]
         turns = []
         for number in range(rounds):
             console.print(f"{name}: round {number + 1} of {rounds} …")
-            clear = await rate(pool, vault, of(sealed=False), events)
-            sealed = await rate(pool, vault, of(sealed=True), events)
+            clear = await rate(pool, vault, make_clear, events)
+            sealed = await rate(pool, vault, make_sealed, events)
             turns.append({"sealed": sealed, "clear": clear, "ratio": sealed / clear})
         found[name] = {key: statistics.median(turn[key] for turn in turns) for key in turns[0]}
     return found

@@ -25,6 +25,79 @@ async def test_keys_are_made_once_and_destroyed_for_ever(vault):
         await vault.ensure([name])
 
 
+class Counted(Ring):
+    """A ring that notes how many keys it wraps at a time, and waits a little, as a key service does."""
+
+    def __init__(self):
+        super().__init__([LocalKey(b"k" * 32)])
+        self.rounds = []
+        self.asked = asyncio.Event()
+
+    async def wrap(self, keys):
+        self.rounds.append(len(keys))
+        self.asked.set()
+        await asyncio.sleep(0.05)
+        return await super().wrap(keys)
+
+    async def unwrap(self, key_id, wrapped):
+        await asyncio.sleep(0.05)
+        return await super().unwrap(key_id, wrapped)
+
+
+async def test_keys_that_are_asked_for_together_are_made_together(vault):
+    """What comes while the vault is asked waits for its answer and then goes as one question."""
+    ring = Counted()
+    together = Vault(vault._pool, ring)
+    wanted = [[key_name("case", uuid4()), key_name("child", uuid4())] for _ in range(20)]
+    first = asyncio.create_task(together.ensure(wanted[0]))
+    await ring.asked.wait()
+    second = asyncio.create_task(together.ensure(wanted[1]))
+    await asyncio.sleep(0.01)
+    assert ring.rounds == [2]
+    made = await asyncio.gather(first, second, *(together.ensure(some) for some in wanted[2:]))
+    assert [set(keys) for keys in made] == [set(some) for some in wanted]
+    assert ring.rounds == [2, 2 * 19]
+    assert await together.find([name for some in wanted for name in some]) == {
+        name: key for keys in made for name, key in keys.items()
+    }
+
+
+async def test_who_asks_for_a_destroyed_key_spoils_it_for_nobody_else(vault):
+    together = Vault(vault._pool, Counted())
+    gone, there = key_name("case", uuid4()), key_name("case", uuid4())
+    await together.ensure([gone])
+    await together.destroy([gone])
+    refused, found = await asyncio.gather(
+        together.ensure([gone, there]), together.ensure([there]), return_exceptions=True
+    )
+    assert isinstance(refused, KeyDestroyedError)
+    assert found.keys() == {there}
+
+
+async def test_who_gives_up_takes_nobodys_keys_away(vault):
+    together = Vault(vault._pool, Counted())
+    names = [key_name("case", uuid4()) for _ in range(2)]
+    asked = [asyncio.create_task(together.ensure([name])) for name in names]
+    await asyncio.sleep(0.01)
+    asked[0].cancel()
+    assert (await asked[1]).keys() == {names[1]}
+    with pytest.raises(asyncio.CancelledError):
+        await asked[0]
+
+
+async def test_a_key_destroyed_before_the_question_is_not_in_an_older_answer(vault):
+    """An answer that is on its way when somebody asks is not theirs: it may be from before an erasure."""
+    together = Vault(vault._pool, Counted())
+    name = key_name("case", uuid4())
+    await together.ensure([name])
+    earlier = asyncio.create_task(together.ensure([name]))
+    await asyncio.sleep(0.08)  # the vault has answered, and the key is being opened
+    await together.destroy([name])
+    with pytest.raises(KeyDestroyedError):
+        await together.ensure([name])
+    assert (await earlier).keys() == {name}
+
+
 async def test_concurrent_services_get_the_same_key(vault):
     """Many asking for a new key at once all get one and the same."""
     name = key_name("case", uuid4())

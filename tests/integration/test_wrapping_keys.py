@@ -221,6 +221,19 @@ async def test_a_key_service_is_not_asked_for_every_message_but_the_vault_is(key
     assert gone not in await vault.find(list(made))
 
 
+async def test_a_key_service_wraps_only_what_is_made(keys, service):
+    """A note on a case whose key is there does not wait for the service, nor depend on it."""
+    vault = Vault(keys, Ring([service.key]))
+    made = await vault.ensure(names(2))
+    await vault.find(list(made))
+    service.calls.clear()
+    assert await vault.ensure(list(made)) == made
+    assert service.calls == []
+    more = await vault.ensure([*made, *names(1)])
+    assert more.keys() > made.keys()
+    assert service.calls == ["encrypt"]
+
+
 async def test_a_key_service_that_fails_says_what_to_do(keys, service, monkeypatch, tmp_path):
     """Away, slow, another token, a version that is no longer allowed: one clear line, and nothing of a key."""
     monkeypatch.setattr("services.kernel.vault.wrapping.ANSWER_S", 0.3)

@@ -1,6 +1,7 @@
 """The keys: each wrapped, in a database of their own outside the general backup."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -26,24 +27,32 @@ class Vault:
     def __init__(self, pool: Pool, ring: Ring) -> None:
         self._pool = pool
         self._ring = ring
+        self._made = _Together(self._make)
 
     async def ensure(self, names: Iterable[str]) -> dict[str, bytes]:
         """The keys of these names, made where missing. A destroyed key stays destroyed: KeyDestroyedError.
 
-        Raises WrappingError when what wraps them is away.
+        Asked by many at once, the vault is asked for all of them together. Raises WrappingError when what wraps them is away.
         """
-        wanted = sorted(set(names))
-        fresh = {name: AESGCM.generate_key(256) for name in wanted}
-        wrapped = await self._ring.wrap(fresh)
-        async with self._pool.acquire() as connection:
-            rows = await connection.fetch(_ENSURE, wanted, [wrapped[n] for n in wanted], self._ring.key_id)
-        keys = {row["name"]: fresh[row["name"]] for row in rows if row["wrapped"] is None}
-        keys |= await opened(self._ring, [row for row in rows if row["wrapped"] is not None])
-        # What somebody else made at the same moment was not to be seen yet.
-        keys |= await self.find(list(fresh.keys() - keys.keys())) if len(keys) < len(fresh) else {}
-        if len(keys) < len(fresh):
+        wanted = set(names)
+        keys = await self._made.of(wanted)
+        if len(keys) < len(wanted):
             raise KeyDestroyedError("a key was destroyed: what belongs to it is erased and takes no new data")
         return keys
+
+    async def _make(self, wanted: list[str]) -> dict[str, bytes]:
+        """The keys of those names that were not destroyed, made where missing."""
+        there = await self.find(wanted) if self._ring.is_asked else {}
+        fresh = {name: AESGCM.generate_key(256) for name in wanted if name not in there}
+        if not fresh:
+            return there
+        wrapped = await self._ring.wrap(fresh)
+        async with self._pool.acquire() as connection:
+            rows = await connection.fetch(_ENSURE, list(fresh), list(wrapped.values()), self._ring.key_id)
+        keys = there | {row["name"]: fresh[row["name"]] for row in rows if row["wrapped"] is None}
+        keys |= await opened(self._ring, [row for row in rows if row["wrapped"] is not None])
+        # What somebody else made at the same moment was not to be seen yet.
+        return keys | (await self.find(list(fresh.keys() - keys.keys())) if len(keys) < len(wanted) else {})
 
     async def find(self, names: Sequence[str]) -> dict[str, bytes]:
         """The keys that exist and are not destroyed. Raises WrappingError when one cannot be opened now."""
@@ -60,6 +69,28 @@ class Vault:
                 " set wrapped = null, destroyed_at = coalesce(key.destroyed_at, clock_timestamp())",
                 sorted(set(names)),
             )
+
+
+class _Together:
+    """What is asked for while an answer is on its way goes together, as one question, after it."""
+
+    def __init__(self, ask: Callable[[list[str]], Awaitable[dict[str, bytes]]]) -> None:
+        self._ask = ask
+        self._turn = asyncio.Lock()
+        self._waiting: set[str] = set()
+        self._answer: asyncio.Task[dict[str, bytes]] | None = None
+
+    async def of(self, names: set[str]) -> dict[str, bytes]:
+        """The answers to these names, of a question that begins after this call."""
+        self._waiting |= names
+        answer = self._answer = self._answer or asyncio.create_task(self._round())
+        found = await asyncio.shield(answer)  # who gives up takes nobody's answer away
+        return {name: found[name] for name in names if name in found}
+
+    async def _round(self) -> dict[str, bytes]:
+        async with self._turn:
+            wanted, self._waiting, self._answer = sorted(self._waiting), set(), None
+            return await self._ask(wanted)
 
 
 async def opened(ring: Ring, rows: Iterable[Any]) -> dict[str, bytes]:

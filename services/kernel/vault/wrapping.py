@@ -169,6 +169,11 @@ class Ring:
         return self._first.key_id
 
     @property
+    def is_asked(self) -> bool:
+        """Whether somebody else wraps: then nothing is wrapped that might not be needed."""
+        return isinstance(self._first, TransitKey)
+
+    @property
     def key_ids(self) -> frozenset[str]:
         """Of all that open."""
         return frozenset(self._by_id)
