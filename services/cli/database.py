@@ -41,8 +41,10 @@ async def migrate_all(settings: Settings, *, restoring: bool = False) -> list[st
     return applied
 
 
-SERVICE_USERS = ("relay", "criteria", "projections", "service")
-"""The users that `make_users` makes, each in the role `zoeklicht_` and its name; who opens data is `service`."""
+OPENING_USERS = ("intake", "dispatch", "sender", "volunteers", "auditor", "web")
+"""Of the services' users, those who reach the keys."""
+SERVICE_USERS = ("relay", "criteria", "projections", *OPENING_USERS)
+"""The users that `make_users` makes: one for each service, in the role `zoeklicht_` and its name."""
 
 
 def passwords() -> dict[str, str]:
@@ -54,19 +56,19 @@ def passwords() -> dict[str, str]:
     return {user: os.environ[name] for user, name in names.items()}
 
 
-async def make_users(settings: Settings, passwords: Mapping[str, str]) -> None:
-    """Makes a user for each role that `grant_roles` made, in both databases, or gives it this password.
+async def make_users(settings: Settings, known: Mapping[str, str]) -> None:
+    """Makes a user for each role that `grant_roles` made, in both databases, or gives it its password of these.
 
     Raises asyncpg.InsufficientPrivilegeError when the user of a URL may not make roles.
     """
     for url, users in (
         (settings.database_url.get_secret_value(), SERVICE_USERS),
-        (settings.vault_url, ("service",)),
+        (settings.vault_url, OPENING_USERS),
     ):
         pool = await create_pool(url, size=1, application="zoeklicht-migrate")
         try:
             for user in users:
-                await _make_user(pool, user, passwords[user])
+                await _make_user(pool, user, known[user])
         finally:
             await pool.close()
 

@@ -81,6 +81,7 @@ async def restored(storm: Storm, name: str) -> None:
 
 async def _reopen(storm: Storm) -> None:
     await storm.world.open()
+    await storm.world.rights()
     for campaign in storm.campaigns:
         campaign.facts.pool, campaign.facts.vault = storm.world.pool, storm.world.vault
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import Any, Self, TypeVar
+from urllib.parse import urlsplit, urlunsplit
 from uuid import UUID
 
 import asyncpg
@@ -19,7 +20,7 @@ from receivers import Receivers
 from sender_ground import Ground
 
 from schemas.events import TOPICS
-from services.cli.database import migrate_all
+from services.cli.database import OPENING_USERS, SERVICE_USERS, grant_roles, make_users, migrate_all
 from services.kernel.embedded import EmbeddedKafka, EmbeddedPostgres
 from services.kernel.kafka import create_topics
 from services.kernel.orphans import SUPERVISOR_PID
@@ -33,6 +34,7 @@ ROOT = Path(__file__).parents[2]
 WEAKENED = Path(__file__).with_name("weakened.py")
 MASTER_KEY = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 TIMEOUT_S, LEASE_S = 1.0, 3.0
+PASSWORD = "of-every-service-here"
 SENDERS = ("sender-1", "sender-2", "sender-3")
 RECEIVERS, NAIVE = 12, 4
 AWAY = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
@@ -41,6 +43,12 @@ AWAY = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientErr
 def faketime() -> str | None:
     """The library that gives a process a clock of its own; None where it is not installed."""
     return next(iter(glob.glob("/usr/lib/*/faketime/libfaketime.so.1")), None)  # noqa: PTH207 - a fixed pattern
+
+
+def as_user(user: str, url: str) -> str:
+    """The address of a database, for one of the users that `World.rights` made."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=f"{user}:{PASSWORD}@{parts.hostname}:{parts.port}"))
 
 
 async def until(holds: Callable[[], Awaitable[Any]], within: float, what: str) -> Any:
@@ -181,6 +189,7 @@ class World:
             lease_s=LEASE_S,
         )
         await migrate_all(self.settings)
+        await self.rights()
         await create_topics(self.settings, TOPICS)
         await self.open()
         await self.receivers.start(RECEIVERS, NAIVE)
@@ -216,6 +225,11 @@ class World:
         self.keys = await create_pool(self.settings.vault_url, size=2, application="chaos-vault")
         self.vault = Vault(self.keys, ring_of(self.settings))
 
+    async def rights(self) -> None:
+        """The users of the services, and what each may do in the databases of this moment."""
+        await grant_roles(self.settings)
+        await make_users(self.settings, dict.fromkeys(SERVICE_USERS, PASSWORD))
+
     async def close(self) -> None:
         for pool in (self.pool, self.keys):
             pool.terminate()
@@ -229,9 +243,10 @@ class World:
         )
 
     def _environment(self, name: str) -> Mapping[str, str]:
+        """What the process is told: also that it works as its own user of the databases, with no right too many."""
+        kind = name.partition("-")[0]
         own = {
-            "DATABASE_URL": self.settings.database_url.get_secret_value(),
-            "ZOEKLICHT_VAULT_DATABASE_URL": self.settings.vault_url,
+            "DATABASE_URL": as_user(kind, self.settings.database_url.get_secret_value()),
             "KAFKA_BOOTSTRAP_SERVERS": self.settings.kafka_bootstrap_servers,
             "ZOEKLICHT_TOPIC_PREFIX": self.settings.topic_prefix,
             "ZOEKLICHT_MASTER_KEY": MASTER_KEY,
@@ -240,6 +255,8 @@ class World:
             "ZOEKLICHT_LEASE_S": str(LEASE_S),
             SUPERVISOR_PID: str(os.getpid()),
         }
+        if kind in OPENING_USERS:
+            own["ZOEKLICHT_VAULT_DATABASE_URL"] = as_user(kind, self.settings.vault_url)
         library = faketime()
         if name == SENDERS[0] and library:
             own |= {

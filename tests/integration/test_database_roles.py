@@ -13,13 +13,12 @@ from criteria_ground import case_id, opened
 from criteria_log import tell
 
 from services.cli import upkeep
-from services.cli.database import grant_roles
+from services.cli.database import OPENING_USERS, SERVICE_USERS, grant_roles
 from services.kernel.postgres import DatabaseRefusedError, connect
 
+ONLY_OPEN = {"sender", "auditor"}
+"""They erase nobody, so they destroy no key."""
 PASSWORD = secrets.token_urlsafe(12)
-ROLES = ("relay", "criteria", "projections", "service")
-OPENING = {"service"}
-"""Who may reach the keys."""
 
 
 def user_of(role):
@@ -35,12 +34,12 @@ def as_user(url, role):
 async def users(settings, pool):
     """A user in each role; users belong to the server, so they are removed again."""
     await grant_roles(settings)
-    for role in ROLES:
+    for role in SERVICE_USERS:
         await pool.execute(
             f"create role {user_of(role)} login password '{PASSWORD}' in role zoeklicht_{role}"
         )
     yield settings
-    for role in ROLES:
+    for role in SERVICE_USERS:
         await pool.execute(f"drop role {user_of(role)}")
 
 
@@ -74,7 +73,52 @@ FORBIDDEN = {
         "select from volunteers.person",
         "update criteria.rules set version = ''",
     ],
-    "service": [
+    "intake": [
+        "update eventlog.events set actor = 'nobody'",
+        "update kernel.audit set role = 'nobody'",
+        "update eventlog.relay_checkpoint set clean_stop = true",
+        "select from kernel.token",
+        "select from kernel.duty",
+        "select from dispatch.recipient",
+        "select from volunteers.person",
+        "select from criteria.case_state",
+        "select from projections.case_list",
+    ],
+    "dispatch": [
+        "select from intake.photo",
+        "select from intake.blind_index",
+        "select from kernel.token",
+        "select from kernel.audit",
+        "insert into eventlog.stop default values",
+        "select from volunteers.person",
+        "select from projections.case_list",
+    ],
+    "sender": [
+        "select from intake.photo",
+        "select from kernel.token",
+        "select from kernel.erasure",
+        "insert into eventlog.stop default values",
+        "select from volunteers.person",
+        "select from criteria.case_state",
+    ],
+    "volunteers": [
+        "select from intake.photo",
+        "select from kernel.token",
+        "select from kernel.audit",
+        "insert into eventlog.stop default values",
+        "select from dispatch.recipient",
+        "select from criteria.case_state",
+    ],
+    "auditor": [
+        "insert into eventlog.events default values",
+        "insert into eventlog.stop default values",
+        "update kernel.audit set role = 'nobody'",
+        "insert into kernel.duty default values",
+        "select from intake.photo",
+        "select from kernel.token",
+        "select from volunteers.person",
+    ],
+    "web": [
         "update kernel.audit set role = 'nobody'",
         "delete from kernel.audit",
         "alter table kernel.audit disable trigger append_only",
@@ -101,7 +145,7 @@ NOBODY = [
 ]
 
 
-@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("role", SERVICE_USERS)
 async def test_a_role_may_not_do_what_is_not_its_work(users, role):
     """Refused for want of the right, before anything else about the statement is looked at."""
     connection = await connect(as_user(users.database_url.get_secret_value(), role), application="test")
@@ -114,17 +158,20 @@ async def test_a_role_may_not_do_what_is_not_its_work(users, role):
         await connection.close()
 
 
-@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("role", SERVICE_USERS)
 async def test_the_keys_are_for_who_opens_data(users, role):
     """The others cannot even connect; and nobody removes a key."""
     url = as_user(users.vault_url, role)
-    if role not in OPENING:
+    if role not in OPENING_USERS:
         with pytest.raises(DatabaseRefusedError, match="does not let us in"):
             await connect(url, application="test")
         return
     connection = await connect(url, application="test")
     try:
         await connection.execute("select from key")
+        if role in ONLY_OPEN:
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await connection.execute("update key set wrapped = null, destroyed_at = now()")
         for statement in (
             "delete from key",
             "truncate key",
@@ -143,7 +190,7 @@ async def test_the_command_covers_what_is_new(users, pool, monkeypatch, tmp_path
     monkeypatch.setenv("ZOEKLICHT_VAULT_DATABASE_URL", users.vault_url)
     monkeypatch.setenv("ZOEKLICHT_MASTER_KEY", users.master_key.get_secret_value())
     await pool.execute("create table intake.lamp ()")
-    asked = f"select has_table_privilege('{user_of('service')}', 'intake.lamp', 'insert')"
+    asked = f"select has_table_privilege('{user_of('intake')}', 'intake.lamp', 'insert')"
     assert not await pool.fetchval(asked)
     await upkeep.migrate(tmp_path, new_epoch=False, roles=True)
     assert await pool.fetchval(asked)
