@@ -19,7 +19,7 @@ from services.kernel.ids import new_id
 from services.kernel.postgres import in_transaction
 from services.kernel.principals import Principal, Role
 from services.kernel.vault import Vault, ring_of
-from services.volunteers import roster
+from services.volunteers import links, own, roster
 from services.volunteers.desk import Ask, VolunteerDeps
 from services.volunteers.domain.people import Volunteer
 from services.volunteers.importing import import_file
@@ -90,6 +90,14 @@ async def show(data: Path, who: UUID) -> None:
         found = await roster.one(deps, who)
         await note(deps.pool, ask.principal.name, ask.principal.role, "volunteer.read", [f"volunteer:{who}"])
     console.print(orjson.dumps(roster.view(found, whole=True), option=orjson.OPT_INDENT_2).decode())
+
+
+async def link(data: Path, who: UUID) -> None:
+    """A link for somebody to their own details; noted in the audit."""
+    async with desk(data) as (deps, ask):
+        made = await own.link(deps, who, links.VALID)
+        await note(deps.pool, ask.principal.name, ask.principal.role, "volunteer.link", [f"volunteer:{who}"])
+    console.print(made["url"])
 
 
 async def forget(data: Path, who: UUID) -> None:

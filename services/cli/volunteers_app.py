@@ -49,6 +49,14 @@ def show(who: Who, data: DataOption = DEFAULT_DATA) -> None:
 
 
 @volunteers_app.command()
+def link(who: Who, data: DataOption = DEFAULT_DATA) -> None:
+    """A link for somebody to their own details, for a week: to be handed to nobody else."""
+    from services.cli import volunteers
+
+    do(lambda: volunteers.link(data, who))
+
+
+@volunteers_app.command()
 def forget(who: Who, data: DataOption = DEFAULT_DATA) -> None:
     """Somebody leaves: everything personal is erased, for good."""
     from services.cli import volunteers

@@ -1,10 +1,9 @@
 """What the page behind a link shows, and what its buttons do: for one person, who needs no account for it."""
 
 import hashlib
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -20,10 +19,10 @@ from services.volunteers.callouts import MEETING_PLACE, Work, callout_stream, fo
 from services.volunteers.desk import Ask, VolunteerDeps
 from services.volunteers.domain import callout as domain
 from services.volunteers.domain.callout import Callout, Said
+from services.volunteers.domain.clock import next_time
 from services.volunteers.wording import where
 
 _SQL = queries("services.volunteers", "messages.sql")
-_TIME = re.compile(r"^\s*([01]?\d|2[0-3])\s*(?:[:.hHu]\s*([0-5]\d)?)?\s*$")
 _AWAY = {"away_day": timedelta(days=1), "away_week": timedelta(days=7)}
 
 Json = dict[str, Any]
@@ -88,6 +87,7 @@ async def page_for(deps: VolunteerDeps, who: Visit) -> tuple[Json, Language]:
         "away": next(
             (_moment(a.until, zone) for a in volunteer.profile.away if a.begins <= now < a.until), None
         ),
+        "own": links.own_token(deps.settings.master_key_bytes, who.volunteer_id, now + links.OWN_VALID),
         "wrong_time": False,
     }
     return shown, language
@@ -128,20 +128,6 @@ async def _posters(deps: VolunteerDeps, who: Visit, state: Callout, events: list
 
 def _moment(at: datetime | None, zone: ZoneInfo) -> str | None:
     return f"{at.astimezone(zone):%d.%m. %H:%M}" if at else None
-
-
-class WrongTimeError(ValueError):
-    """What was written is no time of the day."""
-
-
-def next_time(text: str, now: datetime, zone: ZoneInfo) -> datetime:
-    """The next moment at which the clock on the wall shows what somebody wrote. Raises WrongTimeError."""
-    written = _TIME.match(text)
-    if written is None:
-        raise WrongTimeError
-    local = now.astimezone(zone)
-    wanted = datetime.combine(local.date(), time(int(written[1]), int(written[2] or 0)), zone)
-    return wanted if wanted > local else wanted + timedelta(days=1)
 
 
 async def answer(deps: VolunteerDeps, who: Visit, form: Mapping[str, str], cookie: str) -> None:

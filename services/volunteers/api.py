@@ -12,7 +12,7 @@ from services.kernel.http import json_answer, takes_up_to
 from services.kernel.idempotency import Answer, once
 from services.kernel.postgres import Connection, in_transaction
 from services.kernel.problems import InvalidError
-from services.volunteers import callout_api, roster
+from services.volunteers import callout_api, links, own, roster
 from services.volunteers.asking import Admin, Key, Lead
 from services.volunteers.desk import VolunteerDeps
 from services.volunteers.import_file import MAX_BYTES, ImportFileError
@@ -84,6 +84,18 @@ def _changes(routes: APIRouter, deps: VolunteerDeps) -> None:
             deps.pool, lambda c: roster.change(deps, ask, c, volunteer_id, command)
         )
         return json_answer(200, roster.view(changed, whole=True))
+
+    @routes.post(
+        "/volunteers/{volunteer_id}/link",
+        status_code=201,
+        summary="A link for somebody to their own details, for a week; audited",
+    )
+    async def link(volunteer_id: UUID, ask: Admin) -> Response:
+        made = await own.link(deps, volunteer_id, links.VALID)
+        await note(
+            deps.pool, ask.principal.name, ask.principal.role, "volunteer.link", [f"volunteer:{volunteer_id}"]
+        )
+        return json_answer(201, made)
 
     @routes.delete(
         "/volunteers/{volunteer_id}",

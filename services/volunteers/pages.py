@@ -1,6 +1,7 @@
-"""The page behind the link in a message: works without script, in four languages, on any telephone."""
+"""The pages behind a volunteer's links: they work without script, in four languages, on any telephone."""
 
 import secrets
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -11,8 +12,9 @@ from schemas.vocabulary import Language
 from services.kernel.problems import NotFoundError
 from services.kernel.site import LANGUAGES, Site
 from services.kernel.site.languages import COOKIE as LANGUAGE_COOKIE
-from services.volunteers import answers
+from services.volunteers import answers, own
 from services.volunteers.desk import VolunteerDeps
+from services.volunteers.domain.clock import WrongTimeError
 
 DEVICE = "volunteer"
 """The cookie by which a browser is known again that answered."""
@@ -20,8 +22,14 @@ _YEAR_S = 365 * 86_400
 
 
 def router(deps: VolunteerDeps, site: Site) -> APIRouter:
-    """The routes of the page. Looking changes nothing: mail scanners and previews look too."""
+    """The routes of the pages. Looking changes nothing: mail scanners and previews look too."""
     routes = APIRouter(include_in_schema=False)
+    _answering(routes, deps, site)
+    _own_details(routes, deps, site)
+    return routes
+
+
+def _answering(routes: APIRouter, deps: VolunteerDeps, site: Site) -> None:
 
     @routes.get("/v/{token}")
     async def look(request: Request, token: str) -> Response:
@@ -32,12 +40,11 @@ def router(deps: VolunteerDeps, site: Site) -> APIRouter:
         who = await answers.visit(deps, token)
         if who is None:
             return _invalid(site, request)
-        body = (await request.body()).decode("utf-8", "replace")
-        form = dict(parse_qsl(body, keep_blank_values=True, max_num_fields=10))
+        form = dict(await _form(request))
         cookie = request.cookies.get(DEVICE) or secrets.token_urlsafe(16)
         try:
             await answers.answer(deps, who, form, cookie)
-        except answers.WrongTimeError:
+        except WrongTimeError:
             return await _shown(deps, site, request, token, wrong_time=True)
         except NotFoundError:
             return _invalid(site, request)
@@ -49,7 +56,57 @@ def router(deps: VolunteerDeps, site: Site) -> APIRouter:
         )
         return answer
 
-    return routes
+
+def _own_details(routes: APIRouter, deps: VolunteerDeps, site: Site) -> None:
+    @routes.get("/me/{token}")
+    async def look(request: Request, token: str) -> Response:
+        return await _own(deps, site, request, token)
+
+    @routes.post("/me/{token}")
+    async def press(request: Request, token: str) -> Response:
+        who = await own.owner(deps, token)
+        if who is None:
+            return _invalid(site, request)
+        try:
+            form = await _form(request)
+            done = await own.act(deps, who, form)
+        except own.WrongError as error:
+            return await _own(deps, site, request, token, wrong=error.field, said=dict(form))
+        except NotFoundError:
+            return _invalid(site, request)
+        if done is own.Done.LEFT:
+            return site.page(request, "own_left.html")
+        if done is own.Done.ASKS:
+            return await _own(deps, site, request, token, leaving=True)
+        return RedirectResponse(f"{request.url.path}?done=1", 303)
+
+
+async def _own(
+    deps: VolunteerDeps,
+    site: Site,
+    request: Request,
+    token: str,
+    *,
+    wrong: str = "",
+    said: Mapping[str, str] | None = None,
+    leaving: bool = False,
+) -> Response:
+    who = await own.owner(deps, token)
+    try:
+        shown, language = await own.page_for(deps, who) if who else (None, None)
+    except NotFoundError:
+        shown, language = None, None
+    if shown is None:
+        return _invalid(site, request)
+    asked = "done" in request.query_params
+    shown |= {"wrong": wrong, "said": said, "leaving": leaving, "done": asked and not wrong}
+    status = 422 if wrong else 200
+    return site.page(request, "own.html", status=status, language=_chosen(request, language), page=shown)
+
+
+async def _form(request: Request) -> list[tuple[str, str]]:
+    body = (await request.body()).decode("utf-8", "replace")
+    return parse_qsl(body, keep_blank_values=True, max_num_fields=20)
 
 
 async def _shown(

@@ -11,7 +11,7 @@ on conflict (volunteer_id) do update set consent = excluded.consent, team = excl
     channels = excluded.channels
 
 -- person: one of them
-select volunteer_id, profile, profile_event, version from volunteers.person where volunteer_id = $1
+select volunteer_id, profile, profile_event, version, fingerprint from volunteers.person where volunteer_id = $1
 
 -- people: these, or a page of all after one, in order of registration
 select volunteer_id, profile, profile_event, version from volunteers.person

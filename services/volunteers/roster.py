@@ -59,7 +59,7 @@ async def change(
 ) -> Volunteer:
     """Changes what is named; nothing is written when nothing changes. Raises NotFoundError, InvalidError."""
     await lock_streams(connection, [volunteer_stream(volunteer_id)])
-    before, version = await _found(deps.vault, connection, volunteer_id)
+    before, row = await _found(deps.vault, connection, volunteer_id)
     try:
         profile = changed(before.profile, wish)
     except ValidationError as error:
@@ -68,8 +68,14 @@ async def change(
         ) from None
     after = Volunteer(volunteer_id, profile)
     if profile != before.profile:
-        await _keep(deps, ask, connection, after, version)
+        await _keep(deps, ask, connection, after, version=row["version"], known_by=row["fingerprint"])
     return after
+
+
+async def locked(deps: VolunteerDeps, connection: Connection, volunteer_id: UUID) -> Volunteer:
+    """Somebody as they are now, and until this transaction ends. Raises NotFoundError."""
+    await lock_streams(connection, [volunteer_stream(volunteer_id)])
+    return (await _found(deps.vault, connection, volunteer_id))[0]
 
 
 async def leave(deps: VolunteerDeps, ask: Ask, connection: Connection, volunteer_id: UUID) -> None:
@@ -107,7 +113,7 @@ async def page_of(deps: VolunteerDeps, after: UUID | None, limit: int) -> tuple[
 
 async def known(deps: VolunteerDeps, source: Pool | Connection, profile: NewVolunteer) -> UUID | None:
     """Who this is, when they are registered already."""
-    rows = await source.fetch(SQL["known"], [_fingerprint(deps, profile)])
+    rows = await source.fetch(SQL["known"], _fingerprints(deps, profile)[:1])
     return rows[0]["volunteer_id"] if rows else None
 
 
@@ -126,16 +132,20 @@ def _unknown() -> NotFoundError:
     return NotFoundError("volunteer", "there is no such volunteer; GET /v1/volunteers lists them")
 
 
-def _fingerprint(deps: VolunteerDeps, profile: NewVolunteer) -> bytes:
-    return blind(derive(deps.settings.master_key_bytes, "volunteer-index"), *identity(profile))
+def _fingerprints(deps: VolunteerDeps, profile: NewVolunteer) -> list[bytes]:
+    """By any of which a line of a file may name this person: one for each way to them, in their order."""
+    secret = derive(deps.settings.master_key_bytes, "volunteer-index")
+    return [blind(secret, *identity(profile, channel)) for channel in profile.channels]
 
 
-async def _found(vault: Vault, source: Pool | Connection, volunteer_id: UUID) -> tuple[Volunteer, int]:
+async def _found(
+    vault: Vault, source: Pool | Connection, volunteer_id: UUID
+) -> tuple[Volunteer, Mapping[str, Any]]:
     row = await source.fetchrow(SQL["person"], volunteer_id)
     opened = await _opened(vault, [row]) if row else []
     if not opened:
         raise _unknown()
-    return opened[0], row["version"]
+    return opened[0], row
 
 
 async def _opened(vault: Vault, rows: Sequence[Mapping[str, Any]]) -> list[Volunteer]:
@@ -157,7 +167,13 @@ def _volunteer(row: Mapping[str, Any], key: bytes) -> Volunteer:
 
 
 async def _keep(
-    deps: VolunteerDeps, ask: Ask, connection: Connection, volunteer: Volunteer, version: int
+    deps: VolunteerDeps,
+    ask: Ask,
+    connection: Connection,
+    volunteer: Volunteer,
+    *,
+    version: int,
+    known_by: bytes | None = None,
 ) -> None:
     volunteer_id, profile, event_id = volunteer.volunteer_id, volunteer.profile, new_id()
     _, lat, lon = spot_of(profile.postal_code, profile.lat, profile.lon)
@@ -174,6 +190,7 @@ async def _keep(
         )
     await _append(connection, ask, volunteer_id, version, NewEvent(fact, event_id))
     week, away = _ranges(availability_of(profile))
+    marks = _fingerprints(deps, profile)
     row = (
         volunteer_id,
         profile.exercise,
@@ -190,7 +207,8 @@ async def _keep(
         box.model_dump_json(),
         event_id,
         version + 1,
-        _fingerprint(deps, profile),
+        # Who puts another way first is still who the next file means.
+        known_by if known_by in marks else marks[0],
         len(profile.channels),
     )
     try:

@@ -76,6 +76,54 @@ async def test_the_page_is_readable_in_every_language(visit, asked, language):
     await screenshot(page, f"volunteer-answer-{language}")
 
 
+async def test_somebody_changes_their_own_details_on_an_old_telephone(visit, asked):
+    """Without script: from the page that asks to the own details, quiet hours set, another language, and gone for good."""
+    paths, _ = asked
+    page = await visit(paths["en"], role=None, viewport=SMALL, java_script_enabled=False)
+    await page.get_by_role("link", name="Change your details").click()
+    await page.get_by_role("heading", name="Your details as a volunteer").wait_for()
+    await page.get_by_label("from", exact=True).fill("23:00")
+    await page.get_by_label("until", exact=True).fill("06:00")
+    await page.keyboard.press("Enter")
+    await page.get_by_text("Saved.").wait_for()
+    assert await page.get_by_label("from", exact=True).input_value() == "23:00"
+    await page.get_by_label("first day").fill("2099-07-01")
+    await page.get_by_label("last day").fill("2099-07-14")
+    await page.get_by_role("button", name="Save").nth(1).click()
+    await page.get_by_text(re.compile("01.07.2099 00:00 . 15.07.2099 00:00")).wait_for()
+    await page.get_by_label("Language of our messages").select_option("fr")
+    await page.get_by_role("button", name="Save").nth(2).click()
+    await page.get_by_role("heading", name="Vos données de bénévole").wait_for()
+    await page.get_by_role("button", name="Arrêter et tout faire effacer").click()
+    await page.get_by_role("link", name="Non, retour").click()
+    await page.get_by_role("button", name="Arrêter et tout faire effacer").click()
+    await page.get_by_role("button", name="Oui, effacez tout").click()
+    await page.get_by_role(
+        "heading", name=re.compile("Your details are erased|Vos données sont effacées")
+    ).wait_for()
+    gone = await page.goto(page.url)
+    assert gone.status == 403
+    visit.complaints.clear()  # Chromium logs the 403
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_the_own_details_are_readable_in_every_language(visit, asked, language):
+    paths, _ = asked
+    page = await visit(paths[language], role=None, viewport=SMALL)
+    words = words_of(("services.volunteers",))[language]
+    await page.get_by_role("link", name=words["help_own"]).click()
+    await page.get_by_role("heading", name=words["own_title"]).wait_for()
+    assert not await serious(page)
+    assert not await overflows(page)
+    await page.get_by_label(words["own_from"], exact=True).fill("23:00")
+    await page.get_by_role("button", name=words["own_save"]).first.click()
+    await page.get_by_text(words["own_wrong_quiet"]).wait_for()
+    visit.complaints.clear()  # Chromium logs the 422
+    assert await page.get_by_label(words["own_from"], exact=True).get_attribute("aria-invalid") == "true"
+    assert not await serious(page)
+    await screenshot(page, f"volunteer-own-{language}", whole=True)
+
+
 async def test_a_link_that_is_not_ours_says_what_to_do(visit):
     """A page of its own, in the reader's language, and nothing to press."""
     page = await visit("/v/made-up", role=None, language="de", viewport=SMALL)

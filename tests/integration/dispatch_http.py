@@ -39,6 +39,10 @@ class Answer:
     def json(self) -> Any:
         return orjson.loads(self.body)
 
+    @property
+    def text(self) -> str:
+        return self.body.decode()
+
 
 class Client:
     """Calls the application as ASGI; `tokens` by role."""

@@ -15,8 +15,8 @@ from schemas.vocabulary import StandDown
 from services.eventlog.store import read_stream
 from services.kernel.postgres import in_transaction
 from services.volunteers import callouts, links, roster
-from services.volunteers.answers import WrongTimeError, next_time
 from services.volunteers.callouts import callout_stream
+from services.volunteers.domain.clock import WrongTimeError, next_time
 
 BRUSSELS = ZoneInfo("Europe/Brussels")
 

@@ -34,6 +34,8 @@ EVERYBODY = {
     "POST /v1/volunteers/reports",
     "GET /v/{token}",
     "POST /v/{token}",
+    "GET /me/{token}",
+    "POST /me/{token}",
     "GET /pages/{page_id}",
     "POST /pages/{page_id}",
     "GET /login",
@@ -98,6 +100,7 @@ LEADING = {
     "GET /v1/volunteers/{volunteer_id}",
 }
 ADMINS = {
+    "POST /v1/volunteers/{volunteer_id}/link",
     "GET /v1/audit",
     "GET /v1/audit/head",
     "GET /v1/audit/export",

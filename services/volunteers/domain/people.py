@@ -53,9 +53,9 @@ def changed(profile: NewVolunteer, wish: ChangeVolunteer) -> NewVolunteer:
     return NewVolunteer.model_validate({**document(profile), **kept})
 
 
-def identity(profile: NewVolunteer) -> tuple[str, ...]:
-    """What tells that a line of a file is about somebody who is known: the name and the first channel."""
-    parts = profile.given_name, profile.family_name, profile.channels[0]
+def identity(profile: NewVolunteer, channel: str) -> tuple[str, ...]:
+    """What tells that a line of a file is about somebody who is known: the name and a channel."""
+    parts = profile.given_name, profile.family_name, channel
     return (*(" ".join(part.casefold().split()) for part in parts), str(profile.exercise))
 
 
