@@ -47,6 +47,8 @@ def _of_this_age(value: datetime) -> datetime:
 
 Instant = Annotated[AwareDatetime, BeforeValidator(_written), AfterValidator(_of_this_age)]
 Day = Annotated[date, BeforeValidator(_written)]
+Skill = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+"""What somebody can do, in a word that an installation chooses: `first_aid`, `dog_handler`."""
 ShortText = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_storable)]
 LongText = Annotated[str, Field(min_length=1, max_length=8000), AfterValidator(_storable)]
 Reference = Annotated[str, Field(pattern=r"^[A-Z0-9][A-Z0-9./-]{2,39}$")]

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import AliasChoices, Field, model_validator
 
-from schemas.base import Instant, LongText, PostalCode, ShortText, Strict
+from schemas.base import Instant, LongText, PostalCode, ShortText, Skill, Strict
 from schemas.commands.volunteers import Latitude, Longitude
 from schemas.events.callouts import Material, People
 from schemas.vocabulary import Language, Reply
@@ -17,6 +17,8 @@ class CallOut(Strict):
     people: Annotated[People, Field(ge=1)]
     cars: People = 0
     languages: Annotated[list[Language], Field(max_length=4)] = []
+    skills: Annotated[list[Skill], Field(max_length=20)] = []
+    """Of each, at least one of those who come has it."""
     postal_code: PostalCode
     lat: Latitude | None = None
     lon: Longitude | None = None

@@ -5,7 +5,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from schemas.base import Instant, PostalCode, ShortText, Strict
+from schemas.base import Instant, PostalCode, ShortText, Skill, Strict
 from schemas.duty import DutySlot, WallTime
 from schemas.vocabulary import Language, Team
 
@@ -25,7 +25,6 @@ def _channel(value: str) -> str:
 Channel = Annotated[ShortText, AfterValidator(_channel)]
 """A way to somebody: a text message, a call, an e-mail, or whatever Apprise can reach."""
 Channels = Annotated[list[Channel], Field(min_length=1, max_length=8)]
-Skill = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 Latitude = Annotated[float, Field(ge=-90, le=90)]
 Longitude = Annotated[float, Field(ge=-180, le=180)]
 Languages = Annotated[list[Language], Field(min_length=1, max_length=4)]

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from schemas.base import Instant, Sealed, Strict
+from schemas.base import Instant, Sealed, Skill, Strict
 from schemas.events.event import DELIVERY_EVENTS, EventData
 from schemas.vocabulary import Language, Reply, StandDown, Step
 
@@ -18,6 +18,7 @@ class Need(Strict):
     people: People
     cars: People = 0
     languages: tuple[Language, ...] = ()
+    skills: tuple[Skill, ...] = ()
     municipality: str | None = None
     lat: Annotated[float, Field(ge=-90, le=90)]
     lon: Annotated[float, Field(ge=-180, le=180)]
@@ -28,7 +29,7 @@ class Need(Strict):
 class Chosen(Strict):
     """Somebody who is asked, and why: how far away, how often asked and out lately, what they were chosen for.
 
-    `brings`: a car, languages; `chosen_for`: what of that the need lacked (nothing: they are the next nearest).
+    `brings`: a car, languages, skills as `skill:first_aid`; `chosen_for`: what of that the need lacked (nothing: they are the next nearest).
     """
 
     volunteer_id: UUID

@@ -187,6 +187,7 @@ async def call_out(
             people=wish.people,
             cars=wish.cars,
             languages=tuple(wish.languages),
+            skills=tuple(wish.skills),
             municipality=municipality,
             lat=lat,
             lon=lon,

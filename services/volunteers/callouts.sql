@@ -31,9 +31,9 @@ where c.state <> 'over' and s.version > c.case_version
 select clock_timestamp()
 
 -- candidates: who can be called now, the nearest first; having been asked ($9 km) or out ($10 km) in the last 30 days
--- counts as distance; and for each thing in $6, a car or a language, the nearest who bring it
+-- counts as distance; and for each thing in $6, a car, a language or a skill, the nearest who bring it
 with reach as materialized (
-    select p.volunteer_id, p.exercise, p.car, p.languages, p.distance_km, coalesce(l.asked, 0)::int as asked_lately,
+    select p.volunteer_id, p.exercise, p.car, p.languages, p.skills, p.distance_km, coalesce(l.asked, 0)::int as asked_lately,
         coalesce(l.out, 0)::int as out_lately, p.distance_km + $9 * coalesce(l.asked, 0) + $10 * coalesce(l.out, 0) as cost
     from (
         select *, 12742 * asin(least(1, sqrt(sin(radians(lat - $1) / 2) ^ 2
@@ -51,7 +51,8 @@ with reach as materialized (
 (select * from reach order by cost, volunteer_id limit $8)
 union
 select r.* from unnest($6::text[]) wanted(what) cross join lateral (
-    select * from reach where case what when 'car' then car else what = any(languages) end
+    select * from reach where case when what = 'car' then car when starts_with(what, 'skill:') then substr(what, 7) = any(skills)
+                              else what = any(languages) end
     order by cost, volunteer_id limit $8) r
 
 -- left_out: how many are not asked, by the first reason that holds

@@ -44,6 +44,7 @@ async def board(deps: VolunteerDeps, callout_id: UUID) -> Json:
             "people": state.lack.people,
             "cars": state.lack.cars,
             "languages": list(state.lack.languages),
+            "skills": list(state.lack.skills),
         },
         "coming": len(state.coming),
         "waiting_for": len(state.waiting_for),

@@ -16,7 +16,7 @@ from services.volunteers.desk import VolunteerDeps
 from services.volunteers.domain import callout as domain
 from services.volunteers.domain.availability import minute_of_week
 from services.volunteers.domain.callout import Callout
-from services.volunteers.domain.choice import CAR, KM_PER_ASKED, KM_PER_OUT, MOST_AT_ONCE, Candidate, Lacking
+from services.volunteers.domain.choice import KM_PER_ASKED, KM_PER_OUT, MOST_AT_ONCE, Candidate
 
 ACTOR = "volunteers"
 AGAIN = timedelta(seconds=30)
@@ -68,7 +68,7 @@ async def candidates_for(
         state.exercise,
         minute,
         now,
-        _wanted(state.lack),
+        list(state.lack.things),
         state.callout_id,
         MOST_AT_ONCE,
         KM_PER_ASKED,
@@ -84,10 +84,7 @@ def _candidate(row: Mapping[str, Any]) -> Candidate:
         exercise=row["exercise"],
         car=row["car"],
         languages=tuple(row["languages"]),
+        skills=tuple(row["skills"]),
         asked_lately=row["asked_lately"],
         out_lately=row["out_lately"],
     )
-
-
-def _wanted(lack: Lacking) -> list[str]:
-    return [*([CAR] if lack.cars else []), *lack.languages]

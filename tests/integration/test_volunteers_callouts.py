@@ -27,7 +27,7 @@ from services.kernel.postgres import in_transaction
 from services.kernel.principals import Role
 from services.kernel.problems import ConflictError, NotFoundError
 from services.simulation.text_provider import Mischief
-from services.volunteers import callouts, roster
+from services.volunteers import callouts, roster, waves
 from services.volunteers.callouts import callout_stream
 from services.volunteers.desk import VolunteerDeps
 from services.volunteers.gateways import Gateways
@@ -114,15 +114,25 @@ async def test_load_is_shared(ground):
     assert asked == [str(people[2]), str(people[3])], "one is out, the other was asked a moment ago"
 
 
-async def test_what_is_lacking_is_looked_for_among_everybody(ground):
-    """A car and French, which only people far away have: they are asked beside the nearest, and the board says why."""
+async def test_what_is_lacking_is_looked_for_among_everybody(ground, monkeypatch):
+    """A car, French, a skill, which only people far away have: they are asked beside the nearest, and the board says why."""
+    monkeypatch.setattr(waves, "MOST_AT_ONCE", 2)  # so that nobody far away is found as one of the nearest
     near = [at_km(n, n, languages=["nl"]) for n in range(1, 5)]
     far = [at_km(8, 80, languages=["nl"], car=True), at_km(9, 90, languages=["nl", "fr"])]
+    far += [
+        at_km(n, 60 + 5 * n, languages=["nl"], skills=has)
+        for n, has in ((6, ["fr", "car"]), (7, ["first_aid"]))
+    ]
     await ground.people(*near, *far)
-    callout = await ground.call_out(await ground.case(), people=2, cars=1, languages=["fr"], **HERE)
+    callout = await ground.call_out(
+        await ground.case(), people=2, cars=1, languages=["fr"], skills=["first_aid"], **HERE
+    )
     await ground.work()
     asked = {one["name"]: one["asked"]["chosen_for"] for one in (await ground.board(callout))["people"]}
-    assert asked == {"An1 Helpmans": [], "An2 Helpmans": [], "An8 Helpmans": ["car"], "An9 Helpmans": ["fr"]}
+    assert asked == {"An7 Helpmans": ["skill:first_aid"], "An8 Helpmans": ["car"], "An9 Helpmans": ["fr"]} | {
+        f"An{n} Helpmans": [] for n in range(1, 2)
+    }
+    assert (await ground.board(callout))["lacking"]["skills"] == ["first_aid"]
 
 
 async def test_silence_leads_to_the_next_channel_and_an_answer_to_peace(pool, vault, settings):

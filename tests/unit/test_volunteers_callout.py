@@ -86,6 +86,20 @@ def test_who_was_called_or_out_lately_comes_after_who_lives_a_little_farther():
     assert found[0].asked_lately == 0
 
 
+def test_a_skill_is_looked_for_however_far_and_is_no_language():
+    """A skill may be called `nl` or `car`: who has it brings no language and no car."""
+    far = [near(30, skills=("dog_handler",)), near(31, skills=("nl", "car")), near(32, languages=("nl",))]
+    lack = Lacking(1, 1, ("nl",), ("dog_handler",))
+    found = choose(lack, [*(near(n) for n in range(1, 9)), *far])
+    assert {one.volunteer_id: one.chosen_for for one in found if one.chosen_for} == {
+        far[0].volunteer_id: ("skill:dog_handler",),
+        far[2].volunteer_id: ("nl",),
+    }
+    wanted = need(people=1, languages=(Language.NL,), skills=("dog_handler", "nl"))
+    assert lacking(wanted, [far[1].brings]) == Lacking(0, 0, ("nl",), ("dog_handler",))
+    assert not lacking(wanted, [one.brings for one in far])
+
+
 def test_what_is_lacking_is_looked_for_however_far():
     """Two cars and French, of which only people far away have any: they are asked, and it says for what."""
     far = [

@@ -20,6 +20,8 @@ ASKED_FOR_EACH = 2.0
 """How many are asked for each who is lacking: about half of those who are called at night can come."""
 MOST_AT_ONCE = 500
 CAR = "car"
+SKILL = "skill:"
+"""Before a skill among what somebody brings: an installation may have one that is called `car` or `nl`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +33,14 @@ class Candidate:
     exercise: bool
     car: bool = False
     languages: tuple[str, ...] = ()
+    skills: tuple[str, ...] = ()
     asked_lately: int = 0
     out_lately: int = 0
 
     @property
     def brings(self) -> tuple[str, ...]:
-        """A car, languages."""
-        return ((CAR,) if self.car else ()) + self.languages
+        """A car, languages, skills."""
+        return ((CAR,) if self.car else ()) + self.languages + tuple(SKILL + one for one in self.skills)
 
     @property
     def cost_km(self) -> float:
@@ -47,34 +50,41 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Lacking:
-    """What a need lacks: people, cars, languages that nobody who comes speaks."""
+    """What a need lacks: people, cars, languages that nobody who comes speaks, skills that nobody of them has."""
 
     people: int
     cars: int
     languages: tuple[str, ...]
+    skills: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.people or self.cars or self.languages)
+        return bool(self.people or self.things)
+
+    @property
+    def things(self) -> tuple[str, ...]:
+        """As somebody brings them: a car, languages, skills."""
+        return ((CAR,) if self.cars else ()) + self.languages + tuple(SKILL + one for one in self.skills)
 
 
 def lacking(need: Need, coming: Iterable[Sequence[str]]) -> Lacking:
     """What is lacking beside those who come, each with what they bring."""
     brought = [set(one) for one in coming]
-    spoken = set().union(*brought) if brought else set()
+    there = set().union(*brought) if brought else set()
     return Lacking(
         people=max(need.people - len(brought), 0),
         cars=max(need.cars - sum(CAR in one for one in brought), 0),
-        languages=tuple(one.value for one in need.languages if one.value not in spoken),
+        languages=tuple(one.value for one in need.languages if one.value not in there),
+        skills=tuple(one for one in need.skills if SKILL + one not in there),
     )
 
 
 def choose(
     lack: Lacking, candidates: Iterable[Candidate], asked_for_each: float = ASKED_FOR_EACH
 ) -> list[Chosen]:
-    """The next wave, in its order: for every car and language that is lacking the next who bring it, then the next."""
-    order = sorted(set(candidates), key=lambda one: (one.cost_km, one.volunteer_id))
-    wanted: Counter[str] = Counter({CAR: math.ceil(lack.cars * asked_for_each)})
-    wanted.update(dict.fromkeys(lack.languages, math.ceil(asked_for_each)))
+    """The next wave, in its order: for every car, language and skill that is lacking the next who bring it, then the next."""
+    order = sorted(set(candidates), key=lambda one: (one.cost_km, one.volunteer_id, one.brings))
+    wanted = Counter(dict.fromkeys(lack.things, math.ceil(asked_for_each)))
+    wanted[CAR] = math.ceil(lack.cars * asked_for_each)
     for_what: dict[UUID, tuple[str, ...]] = {}
     for one in order:
         fills = tuple(what for what in one.brings if wanted[what] > 0)

@@ -21,7 +21,7 @@ function replyOf(one) {
 function row(one) {
   const asked = one.asked;
   const told = one.message ? one.message.channels.map((channel) => `${channel.kind ?? "–"}: ${channel.state}`).join(", ") : "";
-  const why = asked?.chosen_for.length ? say("callout_for", { what: asked.chosen_for.join(", ") }) : asked ? say("callout_nearest") : "";
+  const why = asked?.chosen_for.length ? say("callout_for", { what: asked.chosen_for.map((what) => what.replace(/^skill:/, "").replaceAll("_", " ")).join(", ") }) : asked ? say("callout_nearest") : "";
   return h(
     "tr",
     { class: replyOf(one)[0] },
