@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from services.kernel.clock import Reckoning
 from services.kernel.paging import all_clear, open_texts, page
 from services.kernel.postgres import Connection, Pool, in_transaction, queries
 
@@ -51,7 +52,7 @@ class Claim:
 
     def now(self, now_s: float) -> datetime:
         """The database's time, carried on from the claim: this machine's own clock may be wrong or be set."""
-        return self.moment + timedelta(seconds=now_s - self.received)
+        return Reckoning(self.moment, self.received).now(now_s)
 
     @property
     def withdrawal(self) -> bool:

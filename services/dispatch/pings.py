@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -14,7 +14,7 @@ from services.dispatch.outcomes import HTTP_OK
 from services.dispatch.secret_boxes import open_secrets
 from services.dispatch.transport import Transport, TransportError
 from services.kernel import signing
-from services.kernel.clock import Clock, SystemClock
+from services.kernel.clock import Reckoning, boottime
 from services.kernel.ids import new_id
 from services.kernel.postgres import Connection, Pool, in_transaction, queries
 from services.kernel.settings import Settings
@@ -42,23 +42,22 @@ class Pings:
         settings: Settings,
         transport: Transport,
         activate: Activate,
-        clock: Clock | None = None,
     ) -> None:
         self._pool = pool
         self._settings = settings
         self._transport = transport
         self._activate = activate
-        self._clock = clock or SystemClock()
 
     async def step(self) -> int:
         """Sends what is due; returns how many."""
         again = timedelta(seconds=self._settings.lease_s)
         rows = await self._pool.fetch(_SQL["take_pings"], again, _AT_ONCE)
-        await asyncio.gather(*(self._ping(row) for row in rows))
+        received = boottime()
+        await asyncio.gather(*(self._ping(row, Reckoning(row["moment"], received)) for row in rows))
         return len(rows)
 
-    async def _ping(self, row: Any) -> None:
-        status, error_class = await self._post(row)
+    async def _ping(self, row: Any, clock: Reckoning) -> None:
+        status, error_class = await self._post(row, clock.now())
         if status in HTTP_OK:
             await in_transaction(self._pool, lambda connection: self._welcome(connection, row))
             return
@@ -72,8 +71,7 @@ class Pings:
             backoff.PING_FOR,
         )
 
-    async def _post(self, row: Any) -> tuple[int | None, str | None]:
-        now = self._clock.now()
+    async def _post(self, row: Any, now: datetime) -> tuple[int | None, str | None]:
         body = orjson.dumps({"type": "ping", "timestamp": now.isoformat(), "data": {}})
         try:
             secrets = open_secrets(row, self._settings.master_key_bytes)

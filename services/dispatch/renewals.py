@@ -9,7 +9,7 @@ very revision may show it again.
 
 import asyncio
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -22,7 +22,7 @@ from services.dispatch.outcomes import HTTP_OK
 from services.dispatch.secret_boxes import open_secrets
 from services.dispatch.transport import Transport, TransportError
 from services.kernel import signing
-from services.kernel.clock import Clock, SystemClock
+from services.kernel.clock import Reckoning, boottime
 from services.kernel.errors import ZoeklichtError
 from services.kernel.ids import new_id
 from services.kernel.paging import all_clear, page
@@ -52,13 +52,10 @@ class _ChangedError(ZoeklichtError):
 class Renewals:
     """Sends the renewals that are due. Any number of processes: each renewal is taken by one of them."""
 
-    def __init__(
-        self, pool: Pool, settings: Settings, transport: Transport, clock: Clock | None = None
-    ) -> None:
+    def __init__(self, pool: Pool, settings: Settings, transport: Transport) -> None:
         self._pool = pool
         self._settings = settings
         self._transport = transport
-        self._clock = clock or SystemClock()
         self._turns = asyncio.Semaphore(AT_ONCE)
 
     async def step(self) -> int:
@@ -66,13 +63,14 @@ class Renewals:
         every = timedelta(seconds=self._settings.renew_every_s)
         await in_transaction(self._pool, _over)
         rows = await self._pool.fetch(_SQL["take_renewals"], every)
-        await asyncio.gather(*(self._renew(row) for row in rows))
+        received = boottime()
+        await asyncio.gather(*(self._renew(row, Reckoning(row["moment"], received)) for row in rows))
         return len(rows)
 
-    async def _renew(self, row: Any) -> None:
+    async def _renew(self, row: Any, clock: Reckoning) -> None:
         async with self._turns:
             try:
-                await self._once(row)
+                await self._once(row, clock)
             except (
                 Exception
             ) as error:  # the next one is due in time, and nobody else must suffer for this one
@@ -80,14 +78,14 @@ class Renewals:
                     "not renewed", recipient=str(row["recipient_id"]), error_class=type(error).__name__
                 )
 
-    async def _once(self, row: Any) -> None:
+    async def _once(self, row: Any, clock: Reckoning) -> None:
         """Part after part: one that is refused stops no other; where nobody answers, the rest would only wait as long."""
         recipient, after, builds = row["recipient_id"], _BEFORE_ALL, 0
         told = 0
         end: _End = (None, None)
         while alerts := await self.renewable(recipient, after):
             try:
-                answer = await self._post(row, alerts, after)
+                answer = await self._post(row, alerts, after, clock.now())
             except _ChangedError:
                 builds += 1
                 if builds < _BUILDS:
@@ -115,13 +113,12 @@ class Renewals:
             for row in rows
         ]
 
-    async def _post(self, row: Any, alerts: Sequence[RenewedAlert], after: UUID) -> _End:
+    async def _post(self, row: Any, alerts: Sequence[RenewedAlert], after: UUID, now: datetime) -> _End:
         async def look() -> None:
-            now = {(one.alert_id, one.revision) for one in await self.renewable(row["recipient_id"], after)}
-            if any((one.alert_id, one.revision) not in now for one in alerts):
+            left = {(one.alert_id, one.revision) for one in await self.renewable(row["recipient_id"], after)}
+            if any((one.alert_id, one.revision) not in left for one in alerts):
                 raise _ChangedError("something was withdrawn or replaced meanwhile")
 
-        now = self._clock.now()
         whole = AlertMessage(type="display.renewed", timestamp=now, data=DisplayRenewed(alerts=list(alerts)))
         body = orjson.dumps(whole.model_dump(mode="json"))
         try:

@@ -179,7 +179,7 @@ from dispatch.recipient r
 where r.recipient_id = p.recipient_id and p.recipient_id in (
     select recipient_id from dispatch.ping where due_at <= clock_timestamp() order by due_at limit $2
     for update skip locked)
-returning p.recipient_id, p.attempts, p.requested_at, r.url, r.secret,
+returning clock_timestamp() as moment, p.recipient_id, p.attempts, p.requested_at, r.url, r.secret,
     case when r.previous_until > clock_timestamp() then r.previous_secret end as previous_secret
 
 -- ping_done: the handshake is over, unless a newer one was asked for meanwhile
@@ -213,7 +213,7 @@ with asked as materialized (
     on conflict (recipient_id) do update set due_at = excluded.due_at where w.due_at <= clock_timestamp()
     returning recipient_id
 )
-select r.recipient_id, r.url, r.secret,
+select clock_timestamp() as moment, r.recipient_id, r.url, r.secret,
     case when r.previous_until > clock_timestamp() then r.previous_secret end as previous_secret
 from taken join dispatch.recipient r using (recipient_id)
 

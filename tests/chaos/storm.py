@@ -238,7 +238,7 @@ async def restart_the_broker(storm: Storm) -> None:
         try:
             await until(withdrawn, DARK_WITHOUT_KAFKA_S, "withdrawn while Kafka is away")
         except AssertionError as error:
-            storm.violations.add(f"dark waits for Kafka: {error}")
+            storm.violations.add(f"dark waits for Kafka: {error}\n{await scene(storm)}")
     finally:
         await asyncio.to_thread(storm.world.servers.kafka.start)
 

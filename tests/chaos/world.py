@@ -34,6 +34,7 @@ ROOT = Path(__file__).parents[2]
 WEAKENED = Path(__file__).with_name("weakened.py")
 MASTER_KEY = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 TIMEOUT_S, LEASE_S = 1.0, 3.0
+RENEW_EVERY_S = 10.0
 PASSWORD = "of-every-service-here"
 SENDERS = ("sender-1", "sender-2", "sender-3")
 RECEIVERS, NAIVE = 12, 4
@@ -187,6 +188,7 @@ class World:
             allow_loopback_partners=True,
             delivery_timeout_s=TIMEOUT_S,
             lease_s=LEASE_S,
+            renew_every_s=RENEW_EVERY_S,
         )
         await migrate_all(self.settings)
         await self.rights()
@@ -253,6 +255,7 @@ class World:
             "ZOEKLICHT_ALLOW_LOOPBACK_PARTNERS": "true",
             "ZOEKLICHT_DELIVERY_TIMEOUT_S": str(TIMEOUT_S),
             "ZOEKLICHT_LEASE_S": str(LEASE_S),
+            "ZOEKLICHT_RENEW_EVERY_S": str(RENEW_EVERY_S),
             SUPERVISOR_PID: str(os.getpid()),
         }
         if kind in OPENING_USERS:

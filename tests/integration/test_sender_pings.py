@@ -1,6 +1,7 @@
 """The handshake with a partner: its first 2xx makes it active, and nothing else does."""
 
 import json
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sender_ground import Ground, answering, partners
@@ -8,6 +9,7 @@ from sender_ground import Ground, answering, partners
 from services.dispatch.partners import activate
 from services.dispatch.pings import Pings
 from services.dispatch.transport import Transport
+from services.kernel.clock import SystemClock
 
 
 @pytest.fixture
@@ -34,6 +36,17 @@ async def state(ground, recipient):
     return await ground.pool.fetchval(
         "select state from dispatch.recipient where recipient_id = $1", recipient
     )
+
+
+async def test_a_ping_is_signed_by_the_databases_clock(ground, pings, monkeypatch):
+    """A sender whose machine's clock is wrong would never bring a partner to life."""
+    monkeypatch.setattr(SystemClock, "now", lambda _: datetime.now(UTC) + timedelta(hours=7))
+    async with partners() as [partner]:
+        await wanted(ground, partner)
+        assert await pings.step() == 1
+        [seen] = partner.seen
+        told = datetime.fromtimestamp(int(seen.headers["webhook-timestamp"]), UTC)
+        assert abs(told - await ground.pool.fetchval("select clock_timestamp()")) < timedelta(minutes=1)
 
 
 async def test_first_2xx_makes_active(ground, pings, pool):

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
@@ -12,6 +12,7 @@ from services.dispatch import renewals as renewing
 from services.dispatch.renewals import PAGE_AFTER, Renewals
 from services.dispatch.sender import Sender
 from services.dispatch.transport import Transport
+from services.kernel.clock import SystemClock
 from services.kernel.paging import open_pages
 
 EVERY = timedelta(seconds=300)
@@ -59,6 +60,18 @@ def named(seen):
     message = json.loads(seen.body)
     assert message["type"] == "display.renewed"
     return {(UUID(one["alert_id"]), one["revision"]) for one in message["data"]["alerts"]}
+
+
+async def test_a_renewal_is_signed_by_the_databases_clock(ground, renewals, monkeypatch):
+    """A sender whose machine's clock is wrong would have every renewal refused, and its displays go dark."""
+    monkeypatch.setattr(SystemClock, "now", lambda _: datetime.now(UTC) + timedelta(hours=7))
+    async with partners() as [partner]:
+        await lit(ground, partner)
+        assert await renewals.step() == 1
+        [seen] = partner.seen
+        told = datetime.fromtimestamp(int(seen.headers["webhook-timestamp"]), UTC)
+        assert abs(told - await ground.pool.fetchval("select clock_timestamp()")) < timedelta(minutes=1)
+        assert json.loads(seen.body)["timestamp"][:16] == told.isoformat()[:16]
 
 
 async def test_display_is_renewed_every_five_minutes_in_one_signed_message(ground, renewals, pool):
