@@ -7,15 +7,11 @@ from uuid import UUID
 import orjson
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
-from starlette.datastructures import UploadFile
-from starlette.formparsers import MultiPartException, MultiPartParser
-from starlette.requests import ClientDisconnect
 
 from services.intake import photos
 from services.intake.handlers.steps import Ask, IntakeDeps
 from services.intake.paths import CaseId
 from services.intake.photos import Shown
-from services.intake.pictures import MAX_BYTES
 from services.kernel.audit import note
 from services.kernel.auth import require
 from services.kernel.conditional import is_known, not_modified
@@ -23,10 +19,8 @@ from services.kernel.http import if_match, takes_up_to, traceparent
 from services.kernel.http_idempotency import idempotency_for
 from services.kernel.logging import correlation_id
 from services.kernel.principals import READERS, STAFF, Principal
-from services.kernel.problems import BadRequestError, InvalidError, TooLargeError, UnsupportedTypeError
+from services.kernel.uploads import FORM_BYTES, the_file
 
-WRAPPING = 64 * 1024
-"""What multipart may add around the file, in bytes."""
 _FORM: dict[str, Any] = {
     "requestBody": {
         "required": True,
@@ -52,33 +46,6 @@ _PICTURE = {"description": "The picture", "content": {"image/jpeg": {}, "image/p
 _GONE = {"description": "Not shown any more: show it nowhere"}
 
 
-class _InMemory(MultiPartParser):
-    """Keeps the file in memory: spooled to a disk it would lie there in clear."""
-
-    spool_max_size = MAX_BYTES + WRAPPING
-
-
-async def _file(request: Request) -> bytes:
-    """The one file of the form, whatever its field is called. Raises a Problem."""
-    if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
-        raise UnsupportedTypeError("multipart", "send the photo as a file in multipart/form-data")
-    try:
-        parser = _InMemory(request.headers, request.stream(), max_files=1, max_fields=4, max_part_size=1024)
-        form = await parser.parse()
-    except (MultiPartException, ClientDisconnect) as error:
-        raise BadRequestError("multipart", "the form cannot be read: it holds one file") from error
-    try:
-        files = [value for value in form.values() if isinstance(value, UploadFile)]
-        if not files:
-            raise InvalidError("file", "the form holds no file: add the photo, with a file name")
-        content = await files[0].read()
-    finally:
-        await form.close()
-    if len(content) > MAX_BYTES:
-        raise TooLargeError("picture-size", f"a photo has at most {MAX_BYTES} bytes: make it smaller")
-    return content
-
-
 def _answer(request: Request, shown: Shown, caching: str) -> Response:
     headers = {
         "ETag": shown.tag,
@@ -102,10 +69,10 @@ def add_routes(routes: APIRouter, deps: IntakeDeps) -> None:
         openapi_extra=_FORM,
         responses={415: {"description": "Not multipart/form-data"}},
     )
-    @takes_up_to(MAX_BYTES + WRAPPING)
+    @takes_up_to(FORM_BYTES)
     async def add_photo(request: Request, who: staff, case_id: CaseId, index: int) -> Response:
         """Add a photo of a child: one JPEG or PNG file as multipart/form-data; metadata is removed."""
-        content = await _file(request)
+        content = await the_file(request)
         idempotency = idempotency_for(request, hashlib.sha256(content).hexdigest())
         ask = Ask(who, correlation_id(), traceparent(request), idempotency, if_match(request))
         answer = await photos.add(deps, ask, case_id, index, content)

@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from functools import reduce
@@ -17,21 +16,16 @@ from services.intake import sheets, store
 from services.intake.domain import campaign as campaigns
 from services.intake.domain.campaign import Campaign, is_active
 from services.intake.domain.drafts import Draft
-from services.intake.domain.errors import IntakeError, StateRuleError
+from services.intake.domain.errors import StateRuleError
 from services.intake.domain.media import DRAWN_TYPE, PHOTO, SHEETS, pictures_of
 from services.intake.handlers.steps import Answer, Ask, IntakeDeps, check_match, execute, load
-from services.intake.pictures import TYPE, cleaned
-from services.intake.problems import problem
 from services.intake.store import SQL
 from services.kernel.conditional import entity_tag
 from services.kernel.ids import new_id
+from services.kernel.pictures import TYPE, WORKERS, clean
 from services.kernel.postgres import Connection
 from services.kernel.problems import GoneError, NotFoundError
 from services.kernel.vault import context, key_name, seal_bytes, unseal_bytes
-
-WORKERS = ThreadPoolExecutor(2, "pictures")
-"""Pictures are decoded and drawn here, two at a time: neither the event loop nor the memory is theirs alone."""
-
 
 SHEETS_KEPT = 16
 """Campaigns whose drawn pictures stay in memory, each for as long as it stays as it is."""
@@ -55,11 +49,7 @@ async def add(deps: IntakeDeps, ask: Ask, case_id: UUID, index: int, content: by
 
     Raises a Problem for a file that is no whole JPEG or PNG within the limits, and for a child that is not there.
     """
-    try:
-        loop = asyncio.get_running_loop()
-        picture, width, height = await loop.run_in_executor(WORKERS, cleaned, content)
-    except IntakeError as error:
-        raise problem(error) from error
+    picture, width, height = await clean(content)
     media_id = new_id()
 
     async def work(connection: Connection) -> Answer:

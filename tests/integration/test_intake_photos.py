@@ -14,8 +14,8 @@ from intake_ground import LOU, NOA, NOW, Api, in_time, running
 from PIL import Image, ImageCms, PngImagePlugin
 
 from services.intake.handlers.steps import IntakeDeps
-from services.intake.pictures import MAX_BYTES
 from services.intake.policy import load_policy
+from services.kernel.pictures import MAX_BYTES
 from services.kernel.vault import key_name
 
 GPS, SECRET = b"Verzonnen-GPS-spoor", b"PK\x03\x04 verzonnen aanhangsel"

@@ -37,9 +37,6 @@ from services.eventlog import wire
 from services.geography.errors import AreaError
 from services.geography.polygons import met
 from services.intake.import_lines import BadLineError, parsed
-from services.intake.photo_api import _file
-from services.intake.pictures import cleaned
-from services.intake.problems import ContentError
 from services.kernel import signing
 from services.kernel.backup import BackupError, Manifest
 from services.kernel.backup.archive import fingerprint, manifest_of, writing
@@ -47,8 +44,10 @@ from services.kernel.http import if_match, traceparent
 from services.kernel.messages import Message
 from services.kernel.paging.links import person_behind
 from services.kernel.paging.links import token as page_token
-from services.kernel.problems import Problem
+from services.kernel.pictures import cleaned
+from services.kernel.problems import InvalidError, Problem
 from services.kernel.site.languages import LANGUAGES, language_of
+from services.kernel.uploads import the_file
 from services.projections.incoming import from_kafka
 from services.volunteers.gateways import _of_status
 from services.volunteers.import_file import ImportFileError, Line, lines
@@ -162,7 +161,7 @@ def _picture(form: str) -> bytes:
 
 @tried(contents(_picture("JPEG"), _picture("PNG")), 200)
 def test_a_picture_is_cleaned_or_refused(content):
-    with suppress(ContentError):
+    with suppress(InvalidError):
         clean, width, height = cleaned(content)
         assert clean.startswith(b"\xff\xd8\xff")
         assert width * height > 0
@@ -192,7 +191,7 @@ def test_a_form_with_a_photo_is_read_or_refused(sent):
     kind, body = sent
     with suppress(Problem, UnicodeEncodeError):  # what no client can send
         request = _request({b"content-type": kind}, body)
-        assert isinstance(asyncio.run(_file(request)), bytes)
+        assert isinstance(asyncio.run(the_file(request)), bytes)
 
 
 @pytest.fixture(scope="module")
