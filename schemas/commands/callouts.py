@@ -56,7 +56,7 @@ class GiveTask(Strict):
 
 
 class PlacePoster(Strict):
-    """Something was put up: where, when, by whom. `photo` is the SHA-256 of the picture that proves it."""
+    """Something was put up: where, when, by whom."""
 
     place: LongText
     at: Instant
@@ -64,7 +64,6 @@ class PlacePoster(Strict):
     lon: Longitude | None = None
     task_id: UUID | None = None
     volunteer_id: UUID | None = None
-    photo: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
 
 
 class RemovePoster(Strict):

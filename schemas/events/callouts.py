@@ -128,7 +128,10 @@ class TaskGiven(CalloutFact):
 
 
 class PosterPlaced(CalloutFact):
-    """Something was put up; it is on the list until it is taken down. `spot` seals where, `photo` is its digest."""
+    """Something was put up; it is on the list until it is taken down. `spot` seals where.
+
+    `photo`: SHA-256 of the sealed picture that proves it, where there is one.
+    """
 
     TYPE = "callout.placed.v1"
     poster_id: UUID

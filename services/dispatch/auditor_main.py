@@ -1,6 +1,5 @@
 """The auditor as a process: independent of whoever it watches. It also carries the pages to people."""
 
-import asyncio
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -32,7 +31,7 @@ async def serve(runtime: Runtime) -> None:
     keys = await create_pool(settings.vault_url, size=1, keep=0, application="zoeklicht-auditor-vault")
     try:
         publisher = Publisher(runtime.pool, Vault(keys, ring_of(settings)), settings)
-        async with asyncio.TaskGroup() as tasks:
+        async with runtime.loops() as tasks:
             tasks.create_task(Pager(runtime.pool, settings).run(runtime.stop, runtime.works.doing))
             tasks.create_task(keep_writing(runtime))
             tasks.create_task(_watch(runtime, publisher))

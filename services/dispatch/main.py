@@ -1,6 +1,5 @@
 """The dispatch planner as a process: Kafka, the stop loop and the timer of standbys beside each other."""
 
-import asyncio
 from functools import partial
 
 from schemas.events import CASE_EVENTS
@@ -25,7 +24,7 @@ async def serve(runtime: Runtime) -> None:
     try:
         vault = Vault(keys, ring_of(settings))
         publisher = Publisher(runtime.pool, vault, settings)
-        async with asyncio.TaskGroup() as tasks:
+        async with runtime.loops() as tasks:
             tasks.create_task(run_stops(runtime, publisher))
             tasks.create_task(run_timer(runtime, publisher))
             tasks.create_task(run_reconciling(runtime, publisher))

@@ -37,7 +37,7 @@ async def serve(runtime: Runtime) -> None:
         renewals = Renewals(runtime.pool, settings, sender.transport)
         every = min(RENEW_POLL_S, settings.renew_every_s / 2)
         url = settings.database_url.get_secret_value()
-        async with Hints(url, (LANE_CHANNEL, PING_CHANNEL)) as hints, asyncio.TaskGroup() as tasks:
+        async with Hints(url, (LANE_CHANNEL, PING_CHANNEL)) as hints, runtime.loops() as tasks:
             tasks.create_task(sender.run(runtime.stop, hints.of(LANE_CHANNEL), doing=runtime.works.doing))
             tasks.create_task(_ping(runtime, pings, hints.of(PING_CHANNEL)))
             tasks.create_task(_every(runtime, "renewals", every, renewals.step))

@@ -147,7 +147,10 @@ def queries(package: str, file: str = "queries.sql") -> dict[str, str]:
 
 
 async def in_transaction(pool: Pool, work: Callable[[Connection], Awaitable[T]]) -> T:
-    """Runs `work` in a transaction; a deadlock or a serialization failure is tried again, five times in all."""
+    """Runs `work` in a transaction; a deadlock or a serialization failure is tried again, five times in all.
+
+    Raises CancelledError for a task that is cancelled, also when the connection was lost.
+    """
     for attempt in range(1, _RETRIES + 1):
         try:
             async with pool.acquire() as connection, connection.transaction():
@@ -156,4 +159,11 @@ async def in_transaction(pool: Pool, work: Callable[[Connection], Awaitable[T]])
             if attempt == _RETRIES:
                 raise
             await asyncio.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311 - jitter, not a secret
+        except LOST as error:
+            # A roll back on a lost connection fails, and its error takes the place of the wish to end: whoever tries again
+            # when the database is away would never end.
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise asyncio.CancelledError from error
+            raise
     raise AssertionError("unreachable")

@@ -6,10 +6,11 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
+from types import TracebackType
 from typing import Any
 
 import orjson
@@ -21,7 +22,7 @@ from services.kernel.logging import configure_logging
 from services.kernel.migrations import lacking
 from services.kernel.postgres import Pool, connect, create_pool
 from services.kernel.settings import Settings, load_settings
-from services.kernel.watchdog import Deadline, LoopWatch, WorkWatch
+from services.kernel.watchdog import Deadline, LoopWatch, WorkWatch, end_process
 
 BEAT_S = 1.0
 SCHEMA_AGAIN_S = 2.0
@@ -57,6 +58,53 @@ class Runtime:
         """Waits, but not beyond the wish to stop."""
         with suppress(TimeoutError):
             await asyncio.wait_for(self.stop.wait(), seconds)
+
+    def loops(self) -> "Loops":
+        """What the service does beside each other, until all of it ends; the first that fails ends the process."""
+        return Loops(self)
+
+
+class Loops(asyncio.TaskGroup):
+    """A task group that comes to its end after a failure, whatever its other tasks make of being cancelled.
+
+    A task group cancels each task once and waits without a limit. That once can be lost: a transaction that is rolled
+    back on a broken connection raises the driver's error in its place, and the loop around it goes on. The group would
+    wait for ever, its process alive, with half of its loops. So they are also told to stop, and have a limit.
+    """
+
+    def __init__(self, runtime: Runtime, end: Callable[[str], None] = end_process) -> None:
+        super().__init__()
+        self._runtime = runtime
+        self._deadline = Deadline(END_WITHIN_S, f"the end of {runtime.name} after a failure", end)
+        self._failed = False
+
+    def create_task(self, coro: Coroutine[Any, Any, Any], **more: Any) -> "asyncio.Task[Any]":  # type: ignore[override]
+        """A task of the group, watched for its failure."""
+        task = super().create_task(coro, **more)
+        task.add_done_callback(self._seen)
+        return task
+
+    def _seen(self, task: "asyncio.Task[Any]") -> None:
+        if not task.cancelled() and isinstance(error := task.exception(), Exception):
+            self._fails(error)
+
+    def _fails(self, error: Exception) -> None:
+        if not self._failed:
+            self._failed = True
+            # Now, and not when the others have ended: should they not, this is what is left of the reason.
+            log.error("a loop failed; this process ends", exc_info=error)
+            self._runtime.stop.set()
+            self._deadline.start()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, Exception):
+            self._fails(error)
+        try:
+            await super().__aexit__(kind, error, trace)
+        finally:
+            self._deadline.cancel()
 
 
 Main = Callable[[Runtime], Awaitable[None]]

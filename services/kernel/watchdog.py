@@ -26,7 +26,8 @@ Doing = Callable[[str], AbstractContextManager[object]]
 """Says what is being worked on until the block is left; `nullcontext` when nobody watches."""
 
 
-def _end(reason: str) -> None:
+def end_process(reason: str) -> None:
+    """Now, whatever is going on; says why."""
     sys.stderr.write(f"{reason}; ending this process so that it is started again\n")
     sys.stderr.flush()
     os._exit(STUCK)
@@ -35,7 +36,7 @@ def _end(reason: str) -> None:
 class Deadline:
     """Ends the process unless it is cancelled, or its block left, within `seconds`. It needs no event loop: a thread waits."""
 
-    def __init__(self, seconds: float, what: str, end: Callable[[str], None] = _end) -> None:
+    def __init__(self, seconds: float, what: str, end: Callable[[str], None] = end_process) -> None:
         self._timer = threading.Timer(seconds, end, [f"{what} took longer than {seconds:g} s"])
         self._timer.daemon = True
 
@@ -63,7 +64,9 @@ class LoopWatch:
     It counts its own looks instead of comparing times: a process that was itself suspended has not missed any.
     """
 
-    def __init__(self, look_s: float = LOOK_S, looks: int = LOOKS, end: Callable[[str], None] = _end) -> None:
+    def __init__(
+        self, look_s: float = LOOK_S, looks: int = LOOKS, end: Callable[[str], None] = end_process
+    ) -> None:
         self._look_s = look_s
         self._looks = looks
         self._end = end
@@ -105,7 +108,9 @@ class WorkWatch:
     begins anew once it is back; so is a process that was suspended, since looks are counted and times not compared.
     """
 
-    def __init__(self, look_s: float = LOOK_S, looks: int = LOOKS, end: Callable[[str], None] = _end) -> None:
+    def __init__(
+        self, look_s: float = LOOK_S, looks: int = LOOKS, end: Callable[[str], None] = end_process
+    ) -> None:
         self._look_s = look_s
         self._looks = looks
         self._end = end

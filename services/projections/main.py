@@ -123,7 +123,7 @@ async def run_all(runtime: Runtime, projections: Sequence[Projection] = PROJECTI
     """Runs every version of every projection until the service is to stop."""
     crew = Crew(runtime, projections)
     try:
-        async with asyncio.TaskGroup() as group:
+        async with runtime.loops() as group:
             while not runtime.stop.is_set():
                 with runtime.works.doing("looking for versions"):
                     await crew.look(group)

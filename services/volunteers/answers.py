@@ -12,6 +12,7 @@ from schemas.commands import ChangeVolunteer, PlacePoster, RemovePoster
 from schemas.events import PosterPlaced, TaskGiven
 from schemas.vocabulary import Language, Reply
 from services.eventlog.store import Cause, Recorded, read_stream
+from services.kernel.pictures import clean
 from services.kernel.postgres import Connection, in_transaction, queries
 from services.kernel.principals import Principal, Role
 from services.volunteers import callouts, links, roster
@@ -89,6 +90,8 @@ async def page_for(deps: VolunteerDeps, who: Visit) -> tuple[Json, Language]:
         ),
         "own": links.own_token(deps.settings.master_key_bytes, who.volunteer_id, now + links.OWN_VALID),
         "wrong_time": False,
+        "wrong_photo": False,
+        "placed": "",
     }
     return shown, language
 
@@ -130,8 +133,13 @@ def _moment(at: datetime | None, zone: ZoneInfo) -> str | None:
     return f"{at.astimezone(zone):%d.%m. %H:%M}" if at else None
 
 
-async def answer(deps: VolunteerDeps, who: Visit, form: Mapping[str, str], cookie: str) -> None:
-    """A button was pressed, in the browser that holds this cookie. Raises WrongTimeError, NotFoundError."""
+async def answer(
+    deps: VolunteerDeps, who: Visit, form: Mapping[str, str], cookie: str, photo: bytes | None = None
+) -> None:
+    """A button was pressed, in the browser that holds this cookie; `photo` is of what was put up.
+
+    Raises WrongTimeError, NotFoundError, and InvalidError for a photo that is none.
+    """
     now: datetime = await deps.pool.fetchval(callouts.SQL["moment"])
     reply = form.get("reply")
     if reply in ("yes", "no", "later"):
@@ -150,7 +158,8 @@ async def answer(deps: VolunteerDeps, who: Visit, form: Mapping[str, str], cooki
         await in_transaction(deps.pool, work)
     elif form.get("act") == "placed" and form.get("placed", "").strip():
         wish = PlacePoster(place=form["placed"].strip()[:200], at=now, volunteer_id=who.volunteer_id)
-        await in_transaction(deps.pool, lambda c: callouts.place(_work(deps, c, who), wish))
+        picture = None if photo is None else (await clean(photo))[0]
+        await in_transaction(deps.pool, lambda c: callouts.place(_work(deps, c, who), wish, picture))
     elif form.get("act") == "removed":
         await _took_down(deps, who, form.get("poster", ""), now)
     elif form.get("act") in ("back", "stop", *_AWAY):

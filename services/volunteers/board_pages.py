@@ -13,7 +13,7 @@ from services.geography.outlines import outline, slugs
 from services.kernel.audit import note
 from services.kernel.principals import LEADS, Principal
 from services.kernel.site import Site, language_of, visitor
-from services.volunteers import views
+from services.volunteers import photos, views
 from services.volunteers.callouts import SQL
 from services.volunteers.desk import VolunteerDeps
 
@@ -51,6 +51,10 @@ def router(deps: VolunteerDeps, site: Site) -> APIRouter:
         paths = _outlines(need["lat"], need["lon"]) if need else []
         embedded = Markup(orjson.dumps(facts).decode().replace("<", "\\u003c"))  # noqa: S704 - escaped for this place
         return site.page(request, "callout.html", caller=caller, facts=embedded, outlines=paths)
+
+    @routes.get("/callouts/{callout_id}/posters/{poster_id}/photo")
+    async def photo(callout_id: UUID, poster_id: UUID, caller: Lead) -> Response:
+        return await photos.shown(deps, callout_id, poster_id, caller)
 
     @routes.get("/callouts/{callout_id}/now")
     async def now(callout_id: UUID, _caller: Lead) -> Response:

@@ -13,7 +13,7 @@ from services.kernel.audit import note
 from services.kernel.http import json_answer
 from services.kernel.idempotency import Answer, Idempotency, once
 from services.kernel.postgres import Connection
-from services.volunteers import callouts, reports, views
+from services.volunteers import callouts, photos, reports, views
 from services.volunteers.asking import Key, Lead
 from services.volunteers.callouts import Done, Work
 from services.volunteers.desk import Ask, VolunteerDeps
@@ -96,6 +96,18 @@ def _out_there(routes: APIRouter, deps: VolunteerDeps) -> None:
     @routes.post("/callouts/{callout_id}/posters", status_code=201, summary="Something was put up, and where")
     async def placed(callout_id: UUID, command: PlacePoster, ask: Lead, key: Key) -> Response:
         return await _done(deps, ask, callout_id, key, lambda work: callouts.place(work, command))
+
+    @routes.get(
+        "/callouts/{callout_id}/posters/{poster_id}/photo",
+        response_class=Response,
+        responses={
+            200: {"description": "The picture", "content": {"image/jpeg": {}}},
+            410: {"description": "It is erased"},
+        },
+        summary="What proves that it hangs; audited",
+    )
+    async def photo(callout_id: UUID, poster_id: UUID, ask: Lead) -> Response:
+        return await photos.shown(deps, callout_id, poster_id, ask.principal)
 
     @routes.post(
         "/callouts/{callout_id}/posters/{poster_id}/removed", status_code=201, summary="It was taken down"

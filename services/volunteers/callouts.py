@@ -15,6 +15,7 @@ from services.kernel.ids import derived_id, new_id
 from services.kernel.postgres import Connection, queries
 from services.kernel.problems import ConflictError, NotFoundError, Problem
 from services.kernel.vault import context, key_name, seal, unseal
+from services.volunteers import photos
 from services.volunteers.cases import facts_of
 from services.volunteers.desk import Ask, VolunteerDeps
 from services.volunteers.domain import callout as domain
@@ -255,12 +256,15 @@ async def give_task(work: Work, command: GiveTask) -> Done:
     return await execute(work, decide)
 
 
-async def place(work: Work, command: PlacePoster) -> Done:
-    """Something was put up; listed until it is taken down."""
+async def place(work: Work, command: PlacePoster, picture: bytes | None = None) -> Done:
+    """Something was put up; listed until it is taken down. `picture`, cleaned, proves it and is kept sealed."""
     poster_id = new_id()
     spot = {"place": command.place, "lat": command.lat, "lon": command.lon}
 
     async def decide(state: Callout) -> Sequence[EventData]:
+        digest = None
+        if picture is not None:
+            digest = await photos.keep(work.deps, work.connection, work.callout_id, poster_id, picture)
         placed = PosterPlaced(
             callout_id=work.callout_id,
             poster_id=poster_id,
@@ -268,7 +272,7 @@ async def place(work: Work, command: PlacePoster) -> Done:
             volunteer_id=command.volunteer_id,
             spot=await sealed(work.deps, work.callout_id, spot, f"spot.{poster_id}"),
             at=command.at,
-            photo=command.photo,
+            photo=digest,
         )
         return domain.place(state, placed)
 

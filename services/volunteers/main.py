@@ -45,7 +45,7 @@ async def serve(runtime: Runtime) -> None:
         async with (
             Gateways(settings) as gateways,
             Hints(url, channels) as hints,
-            asyncio.TaskGroup() as tasks,
+            runtime.loops() as tasks,
         ):
             sender = Sender(deps, gateways)
             tasks.create_task(sender.run(runtime.stop, hints.of(LANE_CHANNEL), doing=runtime.works.doing))

@@ -9,9 +9,11 @@ from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 
 from schemas.vocabulary import Language
-from services.kernel.problems import NotFoundError
+from services.kernel.http import takes_up_to
+from services.kernel.problems import InvalidError, NotFoundError
 from services.kernel.site import LANGUAGES, Site
 from services.kernel.site.languages import COOKIE as LANGUAGE_COOKIE
+from services.kernel.uploads import FORM_BYTES, form_of, is_multipart
 from services.volunteers import answers, own
 from services.volunteers.desk import VolunteerDeps
 from services.volunteers.domain.clock import WrongTimeError
@@ -36,16 +38,19 @@ def _answering(routes: APIRouter, deps: VolunteerDeps, site: Site) -> None:
         return await _shown(deps, site, request, token)
 
     @routes.post("/v/{token}")
+    @takes_up_to(FORM_BYTES)
     async def press(request: Request, token: str) -> Response:
         who = await answers.visit(deps, token)
         if who is None:
             return _invalid(site, request)
-        form = dict(await _form(request))
+        photo, form = await form_of(request) if is_multipart(request) else (None, dict(await _form(request)))
         cookie = request.cookies.get(DEVICE) or secrets.token_urlsafe(16)
         try:
-            await answers.answer(deps, who, form, cookie)
+            await answers.answer(deps, who, form, cookie, photo)
         except WrongTimeError:
             return await _shown(deps, site, request, token, wrong_time=True)
+        except InvalidError:
+            return await _shown(deps, site, request, token, wrong_photo=True, placed=form["placed"])
         except NotFoundError:
             return _invalid(site, request)
         # Loading the page again presses nothing.
@@ -110,8 +115,9 @@ async def _form(request: Request) -> list[tuple[str, str]]:
 
 
 async def _shown(
-    deps: VolunteerDeps, site: Site, request: Request, token: str, *, wrong_time: bool = False
+    deps: VolunteerDeps, site: Site, request: Request, token: str, **wrong: bool | str
 ) -> Response:
+    """`wrong`: what could not be taken, and what was written beside it."""
     who = await answers.visit(deps, token)
     try:
         shown, language = await answers.page_for(deps, who) if who else (None, None)
@@ -119,8 +125,8 @@ async def _shown(
         shown, language = None, None
     if shown is None:
         return _invalid(site, request)
-    shown["wrong_time"] = wrong_time
-    status = 422 if wrong_time else 200
+    shown |= wrong
+    status = 422 if wrong else 200
     return site.page(request, "answer.html", status=status, language=_chosen(request, language), page=shown)
 
 

@@ -75,7 +75,7 @@ async def _serve(runtime: Runtime) -> None:
             oidc=oidc,
             face=face_of(shown),
         )
-        async with asyncio.TaskGroup() as tasks:
+        async with runtime.loops() as tasks:
             looking = tasks.create_task(watch.run())
             tasks.create_task(board.run(runtime.stop))
             await _listen(AccessLog(app), runtime)

@@ -1,7 +1,10 @@
 """The coordinator's board in a real browser: who was asked, what they say as they say it, where they are."""
 
+import io
+
 import pytest
 from browser_ground import overflows, screenshot, serious
+from PIL import Image
 from playwright.async_api import expect
 from volunteers_ground import another, ground_of
 
@@ -40,8 +43,13 @@ async def test_a_coordinator_sees_answers_as_they_come(visit, ground):
     await expect(page.locator("#dots .yes")).to_have_count(1)
     await expect(page.locator("#sum")).to_have_text("1 of 1 are coming; 0 have still to answer")
     wish = PlacePoster(place="library <b>", at="2026-03-02T20:00:00+01:00", volunteer_id=people[0])
-    await ground.act(callout, callouts.place, wish)
+    picture = io.BytesIO()
+    Image.new("RGB", (320, 240), "#884422").save(picture, "JPEG")
+    await ground.act(callout, callouts.place, wish, picture.getvalue())
     await expect(page.locator("#posters")).to_contain_text("library <b>")
+    proof = await page.get_by_role("link", name="photo: library <b>").get_attribute("href")
+    answer = await page.request.get(proof)
+    assert (answer.status, answer.headers["content-type"]) == (200, "image/jpeg")
     assert not await serious(page)
     assert not await overflows(page)
     await screenshot(page, "callout-board")

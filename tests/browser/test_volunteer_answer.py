@@ -1,14 +1,19 @@
 """The page behind a volunteer's link in a real browser: on a small telephone, without script, in four languages."""
 
+import io
 import re
 
 import pytest
 from browser_ground import SMALL, overflows, screenshot, serious
+from PIL import Image
 from volunteers_ground import another, ground_of
 
+from schemas.commands import GiveTask
+from schemas.events import Material
 from services.kernel.postgres import create_pool
 from services.kernel.site.languages import words_of
 from services.kernel.vault import Vault, ring_of
+from services.volunteers import callouts
 
 LANGUAGES = ("nl", "fr", "de", "en")
 
@@ -74,6 +79,38 @@ async def test_the_page_is_readable_in_every_language(visit, asked, language):
     assert not await serious(page)
     assert not await overflows(page)
     await screenshot(page, f"volunteer-answer-{language}")
+
+
+async def test_a_photo_of_a_poster_is_sent_without_script(visit, asked, served):
+    """The form of a task, in a browser that sends a file, no file, and one that is no picture."""
+    paths, _ = asked
+    row = await served.pool.fetchrow(
+        "select callout_id, array_agg(volunteer_id) as people from volunteers.asked group by 1 order by 1 desc limit 1"
+    )
+    keys = await create_pool(served.settings.vault_url, size=1)
+    vault = Vault(keys, ring_of(served.settings))
+    async with ground_of(served.pool, vault, served.settings) as ground:
+        task = GiveTask(volunteers=row["people"], places=["library"], material=Material(posters=2))
+        await ground.act(row["callout_id"], callouts.give_task, task)
+        page = await visit(paths["en"], role=None, viewport=SMALL, java_script_enabled=False)
+        picture = io.BytesIO()
+        Image.new("RGB", (320, 240), "#884422").save(picture, "JPEG")
+        for place, content in (("library", picture.getvalue()), ("station", None), ("church", b"no picture")):
+            await page.get_by_label("put up").fill(place)
+            if content is not None:
+                file = {"name": "p.jpg", "mimeType": "image/jpeg", "buffer": content}
+                await page.get_by_label("A photo of it").set_input_files(file)
+            await page.get_by_role("button", name="Note").last.click()
+        await page.get_by_text("This photo cannot be read").wait_for()
+        visit.complaints.clear()  # Chromium logs the 422
+        assert await page.get_by_label("put up").input_value() == "church"
+        assert not await serious(page)
+        assert not await overflows(page)
+        found = {
+            one["place"]: bool(one["photo"]) for one in (await ground.board(row["callout_id"]))["posters"]
+        }
+        assert found == {"library": True, "station": False}
+    await keys.close()
 
 
 async def test_somebody_changes_their_own_details_on_an_old_telephone(visit, asked):

@@ -67,7 +67,7 @@ class Client:
         path, _, query = path.partition("?")
         sent = raw if raw is not None else orjson.dumps(body) if body is not None else b""
         sent_headers = [
-            (b"content-type", b"application/json"),
+            (b"content-type", (headers or {}).get("content-type", "application/json").encode()),
             (b"content-length", str(len(sent)).encode()),
             (b"authorization", f"Bearer {token or self.tokens.get(role, '')}".encode()),
         ]

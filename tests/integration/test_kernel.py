@@ -10,6 +10,7 @@ import pytest
 from services.kernel import auth, paging, principals
 from services.kernel.idempotency import AnsweredBefore, Idempotency, forget_old
 from services.kernel.migrations import MigrationError, migrate
+from services.kernel.postgres import in_transaction
 from services.kernel.problems import ConflictError, InvalidError
 from services.kernel.vault import KeyDestroyedError, LocalKey, Ring, Vault, VaultError, key_name
 
@@ -23,6 +24,27 @@ async def test_keys_are_made_once_and_destroyed_for_ever(vault):
     assert await vault.find([name, other]) == {other: first[other]}
     with pytest.raises(KeyDestroyedError):
         await vault.ensure([name])
+
+
+async def test_who_is_cancelled_while_the_connection_is_lost_is_cancelled(pool):
+    """A roll back on it fails; were that what comes out, a loop that tries again would never end."""
+    inside = asyncio.Event()
+
+    async def work(connection):
+        inside.pid = await connection.fetchval("select pg_backend_pid()")
+        inside.set()
+        await asyncio.sleep(30)
+
+    for wait in (0.0, 0.001, 0.002, 0.004, 0.02):
+        inside.clear()
+        task = asyncio.create_task(in_transaction(pool, work))
+        await inside.wait()
+        async with asyncio.timeout(10):
+            await pool.execute("select pg_terminate_backend($1)", inside.pid)
+            await asyncio.sleep(wait)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
 
 
 class Counted(Ring):

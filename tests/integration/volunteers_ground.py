@@ -46,12 +46,12 @@ async def client_of(pool, vault, settings):
     """A client of an application that holds the routers of volunteers alone."""
     app = FastAPI()
     routes = router(VolunteerDeps(pool, vault, settings))
-    harden(app, [routes])
+    of_pages = pages.router(VolunteerDeps(pool, vault, settings), Site(("services.volunteers",)))
+    harden(app, [routes, of_pages])
     app.state.auth_pool = pool
     app.state.master_key = settings.master_key_bytes
     app.include_router(routes)
-    shared = Site(("services.volunteers",))
-    app.include_router(pages.router(VolunteerDeps(pool, vault, settings), shared))
+    app.include_router(of_pages)
     tokens = {}
     async with pool.acquire() as connection:
         for role in (Role.ADMIN, Role.COORDINATOR, Role.OPERATOR, Role.VIEWER):
@@ -70,6 +70,20 @@ class SignedClient(Client):
         """A button of a page, in a browser with this cookie."""
         headers = {"cookie": f"volunteer={cookie}"} if cookie else {}
         return await self("POST", path, raw=urlencode(form).encode(), token="none", headers=headers)
+
+    async def upload(self, path, photo, **form):
+        """The button of a form with a file; None is what a browser sends when nobody chose one."""
+        parts = [f'name="{name}"\r\n\r\n{value}'.encode() for name, value in form.items()]
+        named = b'name="photo"; filename="%s"\r\nContent-Type: image/jpeg\r\n\r\n' % (
+            b"" if photo is None else b"p.jpg"
+        )
+        parts.append(named + (photo or b""))
+        body = (
+            b"".join(b"--cut\r\nContent-Disposition: form-data; " + one + b"\r\n" for one in parts)
+            + b"--cut--\r\n"
+        )
+        headers = {"content-type": "multipart/form-data; boundary=cut"}
+        return await self("POST", path, raw=body, token="none", headers=headers)
 
     async def look(self, path, language=""):
         headers = {"accept-language": language} if language else {}

@@ -71,6 +71,8 @@ OUTSIDERS = {"POST /v1/cases/{case_id}/break-glass"}
 """What is only for those inside who see no identity."""
 PARTNERS = {"POST /v1/receipts", "GET /v1/partner/state", "GET /v1/partner/alerts/{alert_id}"}
 LEADING = {
+    "GET /v1/callouts/{callout_id}/posters/{poster_id}/photo",
+    "GET /callouts/{callout_id}/posters/{poster_id}/photo",
     "POST /v1/erasures",
     "GET /v1/erasures",
     "GET /v1/erasures/{erasure_id}",

@@ -47,6 +47,11 @@ function showMap(board) {
   );
 }
 
+function photo(poster) {
+  const address = `${location.pathname}/posters/${poster.poster_id}/photo`;
+  return h("a", { href: address, "aria-label": `${say("callout_photo")}: ${poster.place}` }, say("callout_photo"));
+}
+
 function show(board) {
   put(at("state"), say(`callout_${board.state}`));
   at("sandbox").hidden = !board.sandbox;
@@ -54,7 +59,7 @@ function show(board) {
   keyed(at("people"), board.people, (one) => one.volunteer_id, JSON.stringify, row);
   const up = board.posters.filter((one) => one.up);
   keyed(at("posters"), up.length ? up : [{ poster_id: "none" }], (one) => one.poster_id, JSON.stringify, (one) =>
-    h("li", {}, one.place ? `${one.place} (${time(one.placed_at)})` : say("callout_no_posters")));
+    h("li", {}, one.place ? `${one.place} (${time(one.placed_at)})` : say("callout_no_posters"), one.photo ? " " : "", one.photo ? photo(one) : ""));
   showMap(board);
 }
 
