@@ -76,10 +76,11 @@ async def _serve(runtime: Runtime) -> None:
             face=face_of(shown),
         )
         async with runtime.loops() as tasks:
-            looking = tasks.create_task(watch.run())
+            looking = [tasks.create_task(look) for look in watch.looks()]
             tasks.create_task(board.run(runtime.stop))
             await _listen(AccessLog(app), runtime)
-            looking.cancel()
+            for look in looking:
+                look.cancel()
 
 
 async def _routers(settings: Settings, stack: AsyncExitStack, board: Board, shown: Site) -> list[APIRouter]:

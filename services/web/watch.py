@@ -2,7 +2,9 @@
 
 import asyncio
 import time
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaConsumer
@@ -41,11 +43,9 @@ class Watch:
     viewers: int = 0
     """How many streams of the board are open here."""
 
-    async def run(self) -> None:
-        """Looks again and again until cancelled. Neither look holds up the other."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._watch_database())
-            tasks.create_task(self._watch_kafka())
+    def looks(self) -> Sequence[Coroutine[Any, Any, None]]:
+        """What looks again and again until cancelled. Neither look holds up the other."""
+        return self._watch_database(), self._watch_kafka()
 
     async def _watch_database(self) -> None:
         while True:
