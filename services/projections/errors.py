@@ -32,6 +32,10 @@ class TopicChangedError(ProjectionError):
     """A topic was made anew, or its offsets went back: the process ends, and begins again at the right place."""
 
 
+class SilentConsumerError(ProjectionError):
+    """Kafka has more, and the consumer is brought nothing: the process ends, and begins again with another one."""
+
+
 class MissingEventError(ProjectionError):
     """Kafka knows an event that the event store does not have: the store was restored from an older backup."""
 

@@ -21,7 +21,7 @@ from services.kernel.topic_identity import TopicIdentity, topic_identity
 from services.projections import store, versions
 from services.projections.building import Builder
 from services.projections.engine import Engine
-from services.projections.errors import TopicChangedError
+from services.projections.errors import SilentConsumerError, TopicChangedError
 from services.projections.incoming import Incoming
 from services.projections.projection import Version
 from services.projections.store import Partition
@@ -75,6 +75,8 @@ class Follower:
         self._consumer: AIOKafkaConsumer = consumer(settings)
         self._identity: TopicIdentity | None = None
         self._checked_at = 0.0
+        self._brought = 0
+        self._waits = False
 
     async def run(self, stop: asyncio.Event, watch: Watch) -> None:
         """Follows until asked to stop. Raises what `Engine.apply` raises, and Kafka's and PostgreSQL's errors."""
@@ -169,8 +171,10 @@ class Follower:
     async def _next(self) -> list[Incoming]:
         if time.monotonic() - self._checked_at > IDENTITY_S:
             await self._check_identity()
+            await self._check_arrivals()
         found = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=MAX_BATCH)
         messages = [message for batch in found.values() for message in batch]
+        self._brought += len(messages)
         incoming: list[Incoming] = []
         for first in range(0, len(messages), READ_AT_ONCE):
             incoming += self._engine.read(messages[first : first + READ_AT_ONCE])
@@ -199,6 +203,20 @@ class Follower:
                 "a topic was made anew or has other partitions; this process ends and begins again at the right place"
             )
         self._checked_at = time.monotonic()
+
+    async def _check_arrivals(self) -> None:
+        """Raises SilentConsumerError when Kafka had more at the last look, has more now, and brought nothing between.
+
+        After a broker was killed a client may ask it for nothing any more, and look as if there were nothing.
+        """
+        every = [TopicPartition(*partition) for partition in self._engine.positions]
+        ends = await self._consumer.end_offsets(every)
+        more = any(end > self._engine.positions[tp.topic, tp.partition] for tp, end in ends.items())
+        if more and self._waits and not self._brought:
+            raise SilentConsumerError(
+                f"Kafka has messages and brought none for {IDENTITY_S:g} s; this process ends and begins again where it was"
+            )
+        self._waits, self._brought = more, 0
 
     def _lag(self) -> int | None:
         ends = {p: self._consumer.highwater(TopicPartition(*p)) for p in self._engine.positions}

@@ -32,6 +32,7 @@ from services.projections.engine import FOREIGN, Engine
 from services.projections.errors import (
     MissingEventError,
     ProjectionStoppedError,
+    SilentConsumerError,
     TopicChangedError,
     ZombieError,
 )
@@ -443,6 +444,36 @@ async def test_a_topic_made_anew_under_a_running_process_ends_it(settings_with_k
 
         with pytest.raises(TopicChangedError):
             await asyncio.wait_for(follower.run(asyncio.Event(), Watch(changed=other)), 20)
+
+
+async def test_a_consumer_that_is_brought_nothing_ends_the_process(
+    settings_with_kafka, pool, history, monkeypatch
+):
+    """Kafka has an event and the client asks for none, as happens after a broker was killed: nobody else would notice."""
+    settings = settings_with_kafka
+    monkeypatch.setattr("services.projections.stream.IDENTITY_S", 0.3)
+    stop = asyncio.Event()
+    async with connected(settings) as connection:
+        follower = Follower(settings, connection, await live(connection, CaseList()))
+
+        async def nothing(**_):
+            await asyncio.sleep(0.05)
+            return {}
+
+        running = asyncio.create_task(follower.run(stop, Watch()))
+        await history.case("a", brussels(2021, 2, 1))
+        await relay_all(settings)
+        async with asyncio.timeout(30):
+            while await versions(pool) != {"a": 1}:  # noqa: ASYNC110 - another task works
+                await asyncio.sleep(0.02)
+        await asyncio.sleep(1)
+        assert not running.done(), "there is nothing to bring"
+        follower._consumer.getmany = nothing
+        await asyncio.sleep(1)  # the question that is on its way is answered
+        await history.case("b", brussels(2021, 2, 1))
+        await relay_all(settings)
+        with pytest.raises(SilentConsumerError):
+            await asyncio.wait_for(running, 20)
 
 
 async def test_offsets_beyond_the_end_go_back(settings_with_kafka, pool, history):

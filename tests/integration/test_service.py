@@ -28,7 +28,7 @@ from services.kernel import service, watchdog
 async def main(runtime):
     with runtime.works.doing("a claim", 0.2):
         await asyncio.Event().wait()
-watchdog.WorkWatch.__init__.__defaults__ = (0.1, 3, watchdog._end)
+watchdog.WorkWatch.__init__.__defaults__ = (0.1, 3, watchdog.end_process)
 raise SystemExit(service.run_service("intake", main))
 """
 
