@@ -64,6 +64,10 @@ class Runtime:
         return Loops(self)
 
 
+class LoopLostError(ZoeklichtError):
+    """A loop ended as if it had been cancelled, and nobody did."""
+
+
 class Loops(asyncio.TaskGroup):
     """A task group that comes to its end after a failure, whatever its other tasks make of being cancelled.
 
@@ -76,7 +80,7 @@ class Loops(asyncio.TaskGroup):
         super().__init__()
         self._runtime = runtime
         self._deadline = Deadline(END_WITHIN_S, f"the end of {runtime.name} after a failure", end)
-        self._failed = False
+        self._failed: Exception | None = None
 
     def create_task(self, coro: Coroutine[Any, Any, Any], **more: Any) -> "asyncio.Task[Any]":  # type: ignore[override]
         """A task of the group, watched for its failure."""
@@ -85,12 +89,17 @@ class Loops(asyncio.TaskGroup):
         return task
 
     def _seen(self, task: "asyncio.Task[Any]") -> None:
-        if not task.cancelled() and isinstance(error := task.exception(), Exception):
+        if task.cancelled():
+            # A library cancels what it waits for, aiokafka when a connection ends, and whoever waited for that is gone
+            # without a word: a task group takes it for a task that somebody cancelled.
+            if not task.cancelling():
+                self._fails(LoopLostError(f"{task.get_coro()!r} was cancelled by nobody"))
+        elif isinstance(error := task.exception(), Exception):
             self._fails(error)
 
     def _fails(self, error: Exception) -> None:
-        if not self._failed:
-            self._failed = True
+        if self._failed is None:
+            self._failed = error
             # Now, and not when the others have ended: should they not, this is what is left of the reason.
             log.error("a loop failed; this process ends", exc_info=error)
             self._runtime.stop.set()
@@ -105,6 +114,8 @@ class Loops(asyncio.TaskGroup):
             await super().__aexit__(kind, error, trace)
         finally:
             self._deadline.cancel()
+        if isinstance(self._failed, LoopLostError):
+            raise self._failed
 
 
 Main = Callable[[Runtime], Awaitable[None]]

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from services.kernel import service
-from services.kernel.service import Loops
+from services.kernel.service import LoopLostError, Loops
 
 
 @pytest.fixture
@@ -78,3 +78,18 @@ async def test_an_end_in_order_and_a_task_that_is_cancelled_are_no_failure(runti
         left.cancel()
     assert not runtime.stop.is_set()
     assert reasons == []
+
+
+async def test_a_loop_that_a_library_cancels_from_inside_is_a_failure(runtime):
+    """What it waited for was cancelled, as aiokafka does with the requests of a connection that ends; nobody wished it."""
+
+    async def waits():
+        gone = asyncio.get_running_loop().create_future()
+        gone.get_loop().call_later(0.01, gone.cancel)
+        await gone
+
+    with pytest.raises(LoopLostError, match="cancelled by nobody"):
+        async with Loops(runtime) as loops:
+            loops.create_task(goes_on(runtime, asyncio.Event()))
+            loops.create_task(waits())
+    assert runtime.stop.is_set()
