@@ -207,7 +207,7 @@ class Follower:
     async def _check_arrivals(self) -> None:
         """Raises SilentConsumerError when Kafka had more at the last look, has more now, and brought nothing between.
 
-        After a broker was killed a client may ask it for nothing any more, and look as if there were nothing.
+        A net: a client that asks Kafka for nothing any more looks like one that there is nothing for.
         """
         every = [TopicPartition(*partition) for partition in self._engine.positions]
         ends = await self._consumer.end_offsets(every)

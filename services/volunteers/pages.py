@@ -50,7 +50,7 @@ def _answering(routes: APIRouter, deps: VolunteerDeps, site: Site) -> None:
         except WrongTimeError:
             return await _shown(deps, site, request, token, wrong_time=True)
         except InvalidError:
-            return await _shown(deps, site, request, token, wrong_photo=True, placed=form["placed"])
+            return await _shown(deps, site, request, token, wrong_photo=True, placed=form.get("placed", ""))
         except NotFoundError:
             return _invalid(site, request)
         # Loading the page again presses nothing.
