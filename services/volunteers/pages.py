@@ -1,7 +1,7 @@
 """The pages behind a volunteer's links: they work without script, in four languages, on any telephone."""
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -10,7 +10,7 @@ from fastapi.responses import RedirectResponse, Response
 
 from schemas.vocabulary import Language
 from services.kernel.http import takes_up_to
-from services.kernel.problems import InvalidError, NotFoundError
+from services.kernel.problems import BadRequestError, InvalidError, NotFoundError
 from services.kernel.site import LANGUAGES, Site
 from services.kernel.site.languages import COOKIE as LANGUAGE_COOKIE
 from services.kernel.uploads import FORM_BYTES, form_of, is_multipart
@@ -97,21 +97,19 @@ async def _own(
     leaving: bool = False,
 ) -> Response:
     who = await own.owner(deps, token)
-    try:
-        shown, language = await own.page_for(deps, who) if who else (None, None)
-    except NotFoundError:
-        shown, language = None, None
-    if shown is None:
-        return _invalid(site, request)
-    asked = "done" in request.query_params
-    shown |= {"wrong": wrong, "said": said, "leaving": leaving, "done": asked and not wrong}
-    status = 422 if wrong else 200
-    return site.page(request, "own.html", status=status, language=_chosen(request, language), page=shown)
+    done = "done" in request.query_params and not wrong
+    more = {"wrong": wrong, "said": said, "leaving": leaving, "done": done}
+    found = own.page_for(deps, who) if who else None
+    return await _page(site, request, "own.html", found, more, status=422 if wrong else 200)
 
 
 async def _form(request: Request) -> list[tuple[str, str]]:
+    """Raises BadRequestError for more fields than any page has."""
     body = (await request.body()).decode("utf-8", "replace")
-    return parse_qsl(body, keep_blank_values=True, max_num_fields=20)
+    try:
+        return parse_qsl(body, keep_blank_values=True, max_num_fields=20)
+    except ValueError as error:
+        raise BadRequestError("form", "the form has more fields than the page: load it again") from error
 
 
 async def _shown(
@@ -119,15 +117,29 @@ async def _shown(
 ) -> Response:
     """`wrong`: what could not be taken, and what was written beside it."""
     who = await answers.visit(deps, token)
+    found = answers.page_for(deps, who) if who else None
+    return await _page(site, request, "answer.html", found, wrong, status=422 if wrong else 200)
+
+
+async def _page(
+    site: Site,
+    request: Request,
+    template: str,
+    found: Awaitable[tuple[dict[str, Any], Language]] | None,
+    more: Mapping[str, Any],
+    *,
+    status: int,
+) -> Response:
+    """The page of somebody whose link holds; who left meanwhile has none."""
     try:
-        shown, language = await answers.page_for(deps, who) if who else (None, None)
+        shown, language = await found if found else (None, None)
     except NotFoundError:
         shown, language = None, None
     if shown is None:
         return _invalid(site, request)
-    shown |= wrong
-    status = 422 if wrong else 200
-    return site.page(request, "answer.html", status=status, language=_chosen(request, language), page=shown)
+    return site.page(
+        request, template, status=status, language=_chosen(request, language), page={**shown, **more}
+    )
 
 
 def _chosen(request: Request, own: Language | None) -> str | None:

@@ -128,6 +128,11 @@ async def test_strange_words_change_nothing(ground, site, who, path):
     assert await profile(ground, who) == before
 
 
+async def test_a_form_with_more_fields_than_the_page_is_refused(site, path):
+    """Not an error of ours, however many there are."""
+    assert (await site.press(path, **{f"field{n}": "x" for n in range(200)})).status == 400
+
+
 async def test_a_link_of_another_kind_or_person_or_day_opens_nothing(ground, site, who, path):
     """Forged, too old, of a message in place of a person, of somebody who never was."""
     master = ground.settings.master_key_bytes
